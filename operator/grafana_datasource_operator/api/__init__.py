@@ -1,0 +1,1 @@
+"""The custom resources: pydantic models, closed enums of reasons, CRD generation. No I/O."""

@@ -1,0 +1,18 @@
+"""Durations as Kubernetes users write them: `90s`, `10m`, `1h30m`."""
+
+import re
+
+PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `text`.
+
+    Raises:
+        ValueError: `text` is not a duration.
+    """
+    if not re.fullmatch(PATTERN, text):
+        raise ValueError(f"must be a duration such as 30s, 10m or 1h30m, not {text!r}")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

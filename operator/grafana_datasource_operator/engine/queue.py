@@ -1,0 +1,125 @@
+"""Level-triggered work queue: a key waits at most once, runs at most once at a time."""
+
+import asyncio
+import heapq
+import random
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 300.0
+
+
+class Priority(IntEnum):
+    """Who goes first; within one priority, who came first."""
+
+    USER = 0
+    DEPENDENCY = 1
+    RESYNC = 2
+
+
+@dataclass(slots=True)
+class _Timer(Generic[K]):
+    handle: asyncio.TimerHandle
+    due: float
+
+
+@dataclass(order=True, slots=True)
+class _Entry(Generic[K]):
+    priority: Priority
+    sequence: int
+    key: K = field(compare=False)
+
+
+class WorkQueue(Generic[K]):
+    """Keys that want a look: now, at a time, or after a growing delay. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._heap: list[_Entry[K]] = []
+        self._wanted: dict[K, Priority] = {}
+        self._running: set[K] = set()
+        self._timers: dict[K, _Timer[K]] = {}
+        self._failures: dict[K, int] = {}
+        self._sequence = 0
+        self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Keys that wait for a worker."""
+        return len(self._wanted)
+
+    def add(self, key: K, priority: Priority) -> None:
+        """Want a look at `key` as soon as its turn comes; any timer of it is obsolete."""
+        self._cancel_timer(key)
+        if self._wanted.get(key, Priority.RESYNC + 1) <= priority:
+            return
+        self._wanted[key] = priority
+        if key not in self._running:
+            self._push(key, priority)
+
+    def add_after(self, key: K, delay: float, priority: Priority) -> None:
+        """Want a look at `key` in `delay` seconds, unless one is wanted before."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + delay
+        timer = self._timers.get(key)
+        if key in self._wanted or (timer is not None and timer.due <= due):
+            return
+        self._cancel_timer(key)
+        self._timers[key] = _Timer(loop.call_at(due, self.add, key, priority), due)
+
+    def back_off(self, key: K, priority: Priority) -> float:
+        """Want a look after the key's growing delay, which is returned in seconds."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        growth: int = 2 ** min(failures - 1, 20)
+        delay = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * growth)
+        delay *= random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        self.add_after(key, delay, priority)
+        return delay
+
+    def reset_backoff(self, key: K) -> None:
+        """The next failure of `key` counts as the first."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: K) -> None:
+        """Drop what is known of a key that no longer exists."""
+        self._cancel_timer(key)
+        self._failures.pop(key, None)
+        self._wanted.pop(key, None)
+
+    async def get(self) -> K:
+        """The next key; the caller says `done` when it has looked."""
+        while True:
+            while self._heap:
+                entry = heapq.heappop(self._heap)
+                # A key that rose in priority or was forgotten left an entry behind.
+                if self._wanted.get(entry.key) is entry.priority and (
+                    entry.key not in self._running
+                ):
+                    del self._wanted[entry.key]
+                    self._running.add(entry.key)
+                    return entry.key
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def done(self, key: K) -> None:
+        """The look is over; one that was wanted meanwhile takes its turn."""
+        self._running.discard(key)
+        if (priority := self._wanted.get(key)) is not None:
+            self._push(key, priority)
+
+    def close(self) -> None:
+        """Cancel all timers."""
+        for key in list(self._timers):
+            self._cancel_timer(key)
+
+    def _push(self, key: K, priority: Priority) -> None:
+        self._sequence += 1
+        heapq.heappush(self._heap, _Entry(priority, self._sequence, key))
+        self._arrived.set()
+
+    def _cancel_timer(self, key: K) -> None:
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.handle.cancel()

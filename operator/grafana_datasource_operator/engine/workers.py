@@ -1,0 +1,174 @@
+"""Workers: take a key, look, store the status, post events, say when to look again."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from ..api.model import Json
+from ..api.names import ObjectKey
+from ..kube.errors import ConflictError, KubeError, NotFoundError
+from ..kube.events import EventPoster
+from ..kube.resources import Resources
+from ..reconcile.verdict import Verdict
+from ..telemetry.logs import extras
+from ..telemetry.metrics import QUEUE_DEPTH, RECONCILE_SECONDS, RECONCILES
+from .engine import Controller, Engine
+from .queue import Priority
+
+_LOG = logging.getLogger(__name__)
+
+WORKERS = 16
+SLOW_SECONDS = 5.0
+"""A look that takes longer than this is told about in status, where that helps."""
+
+
+class Workers:
+    """Runs looks side by side, never two at one resource."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        controllers: Mapping[str, Controller],
+        resources: Mapping[str, Resources],
+        events: EventPoster,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            engine: gives the keys.
+            controllers: by kind.
+            resources: by kind; store status.
+            events: posts events.
+        """
+        self._engine = engine
+        self._controllers = controllers
+        self._resources = resources
+        self._events = events
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `stop`; then finish what was begun."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    def stop(self) -> None:
+        """Begin no more looks."""
+        self._stopping.set()
+
+    async def _work(self) -> None:
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        while not self._stopping.is_set():
+            getting = asyncio.ensure_future(self._engine.queue.get())
+            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                getting.cancel()
+                return
+            key = getting.result()
+            QUEUE_DEPTH.set(len(self._engine.queue))
+            try:
+                await self._look_at(key)
+            finally:
+                self._engine.queue.done(key)
+
+    async def _look_at(self, key: ObjectKey) -> None:
+        raw = self._engine.view.get(key)
+        if raw is None:
+            return
+        started = time.monotonic()
+        result = "Failed"
+        try:
+            verdict = await self._look(key, raw)
+            await self._store(key, raw, verdict)
+            self._schedule(key, verdict)
+            result = verdict.result
+            self._log(key, verdict, time.monotonic() - started)
+        except (ConflictError, NotFoundError):
+            await self._refresh(key, raw)
+        except KubeError as error:
+            self._retry(key, str(error))
+        except Exception as error:  # noqa: BLE001 - the last line of defense
+            # One resource must never stop the others. The text of an unforeseen error may quote
+            # anything, so only its kind and place are told.
+            self._retry(key, f"unforeseen {type(error).__name__} at {_place(error)}")
+        finally:
+            RECONCILES.labels(key.kind, result).inc()
+            RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - started)
+
+    async def _look(self, key: ObjectKey, raw: Json) -> Verdict:
+        controller = self._controllers[key.kind]
+        looking = asyncio.ensure_future(controller.look(raw))
+        try:
+            done, _ = await asyncio.wait({looking}, timeout=SLOW_SECONDS)
+            if not done and (status := controller.describe_delay(raw)) is not None:
+                await self._resources[key.kind].patch_status(raw, status)
+            return await looking
+        finally:
+            looking.cancel()
+
+    async def _store(self, key: ObjectKey, raw: Json, verdict: Verdict) -> None:
+        current = self._engine.view.get(key)
+        status = verdict.status
+        if status is not None and current is not None and status != current.get("status"):
+            await self._resources[key.kind].patch_status(raw, status)
+        for event in verdict.events:
+            self._events.post(raw, event.type, event.reason, event.message)
+
+    def _schedule(self, key: ObjectKey, verdict: Verdict) -> None:
+        again = verdict.again
+        if self._engine.view.get(key) is None:
+            return
+        if again.on_recovery:
+            self._engine.await_recovery(key)
+        if again.backoff:
+            self._engine.queue.back_off(key, Priority.DEPENDENCY)
+            return
+        self._engine.queue.reset_backoff(key)
+        if again.after is not None:
+            self._engine.queue.add_after(key, again.after, Priority.RESYNC)
+
+    async def _refresh(self, key: ObjectKey, raw: Json) -> None:
+        """Our view is behind: read the object itself, and look again."""
+        try:
+            found = await self._resources[key.kind].get(key.namespace, key.name)
+        except KubeError as error:
+            self._retry(key, str(error))
+            return
+        if found is None or found["metadata"]["uid"] != raw["metadata"]["uid"]:
+            self._engine.observe(raw, deleted=True)
+        if found is not None:
+            self._engine.observe(found)
+            self._engine.queue.back_off(key, Priority.USER)
+
+    def _retry(self, key: ObjectKey, why: str) -> None:
+        delay = self._engine.queue.back_off(key, Priority.DEPENDENCY)
+        _LOG.warning("Could not look at %s, retried in %.1f s: %s", key, delay, why)
+
+    def _log(self, key: ObjectKey, verdict: Verdict, seconds: float) -> None:
+        _LOG.log(
+            logging.DEBUG if verdict.result in _DULL else logging.INFO,
+            "Looked at %s: %s",
+            key.kind,
+            verdict.result,
+            extra=extras(
+                kind=key.kind,
+                namespace=key.namespace,
+                name=key.name,
+                result=verdict.result,
+                detail=verdict.message,
+                seconds=round(seconds, 4),
+            ),
+        )
+
+
+_DULL = frozenset({"Unchanged", "Deferred"})
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"

@@ -1,0 +1,1 @@
+"""The only HTTP to Grafana: typed client, errors, capabilities by asking, pace. No Kubernetes."""

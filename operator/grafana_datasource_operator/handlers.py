@@ -1,0 +1,85 @@
+"""kopf registration: kopf is informer and process frame, and writes nothing of its own."""
+
+import random
+from collections.abc import Iterator
+from typing import Any, cast
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from .api.names import DATA_SOURCE, GROUP, VERSION
+from .runtime import Runtime
+
+UNUSED_FINALIZER = f"{GROUP}/kopf-unused"
+"""kopf strips the finalizer of this name from whatever it watches: it must be nobody's."""
+
+
+class Backoffs:
+    """Delays between kopf's retries of a request: about ten minutes, then the process goes."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.1, 0.2, 0.5, 1.0)
+        for _ in range(300):
+            yield 2 * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+
+
+def configure_kopf(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
+    """Set what keeps kopf from writing, from waiting, and from dying."""
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    # Without rights on the cluster, kopf would ask for CRDs and namespaces for 54 s.
+    settings.scanning.disabled = namespaced
+    settings.queueing.worker_limit = None
+    settings.queueing.idle_timeout = 1.0
+    settings.queueing.exit_timeout = 2.0
+    settings.queueing.error_delays = (0.1, 0.5, 1, 2, 5, 10, 30)
+    settings.watching.inactivity_timeout = 70.0
+    settings.watching.server_timeout = 290
+    settings.watching.connect_timeout = 10
+    settings.watching.reconnect_backoff = 0.1
+    # Loses objects when the first stream is cut (kopf 1.45.2).
+    settings.watching.initial_streaming = False
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = cast("Any", Backoffs())
+    settings.persistence.finalizer = UNUSED_FINALIZER
+    settings.persistence.consistency_timeout = 0
+    settings.process.ultimate_exiting_timeout = 45
+
+
+def register(
+    registry: kopf.OperatorRegistry, runtime: Runtime, configuration: Configuration
+) -> None:
+    """Connect kopf's watches and life cycle with the runtime."""
+
+    @kopf.on.login(registry=registry)  # type: ignore[arg-type, unused-ignore]
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await connect(configuration)
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        await runtime.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await runtime.stop()
+
+    @kopf.on.event(GROUP, VERSION, DATA_SOURCE.plural, registry=registry)
+    async def observe(event: kopf.RawEvent, **_: Any) -> None:
+        raw = cast("dict[str, Any]", event["object"])
+        runtime.observe(raw, deleted=event["type"] == "DELETED")
+
+
+async def connect(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Kopf's connection, the same as ours; asked for anew when its token is refused."""
+    headers = (await configuration.auth_settings()).get("BearerToken", {})
+    scheme, _, token = str(headers.get("value", "")).partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        scheme=scheme.capitalize() if token else None,
+        token=token or None,
+    )

@@ -1,0 +1,1 @@
+"""The only Kubernetes calls besides kopf's watches. Knows nothing of Grafana."""

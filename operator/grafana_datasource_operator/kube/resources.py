@@ -1,0 +1,97 @@
+"""Read and write the custom resources: finalizer, status, and lists of metadata."""
+
+from collections.abc import Callable
+
+from ..api.model import Json
+from ..api.names import FINALIZER, GROUP, VERSION, ResourceKind
+from .api import MERGE_PATCH, METADATA_LIST, KubeApi
+from .errors import NotFoundError
+
+FIELD_MANAGER = "gdso"
+
+
+class Resources:
+    """The objects of one kind. Whatever a write answers is handed to `remember`.
+
+    So the next look starts from what we wrote, not from an older watch event.
+    """
+
+    def __init__(self, api: KubeApi, kind: ResourceKind, remember: Callable[[Json], None]) -> None:
+        self._api = api
+        self._kind = kind
+        self._remember = remember
+
+    async def add_finalizer(self, raw: Json) -> Json:
+        """Set our finalizer; the object must not have changed since `raw`.
+
+        Raises:
+            ConflictError: it has.
+        """
+        return await self._set_finalizers(raw, [*_finalizers(raw), FINALIZER])
+
+    async def remove_finalizer(self, raw: Json) -> Json:
+        """Drop our finalizer, so that a deleted object goes.
+
+        Raises:
+            ConflictError: the object has changed since `raw`.
+        """
+        return await self._set_finalizers(raw, [f for f in _finalizers(raw) if f != FINALIZER])
+
+    async def patch_status(self, raw: Json, status: Json) -> Json:
+        """Replace the status of the object that `raw` is, and of no namesake made since.
+
+        Raises:
+            ConflictError: the object was re-created.
+        """
+        gone = dict.fromkeys(set(raw.get("status", {})) - set(status))
+        return await self._patch(
+            f"{self._path(raw)}/status",
+            {"metadata": {"uid": raw["metadata"]["uid"]}, "status": {**gone, **status}},
+        )
+
+    async def get(self, namespace: str, name: str) -> Json | None:
+        """The object as it is now, or None."""
+        try:
+            found = await self._api.request("GET", f"{self._collection(namespace)}/{name}")
+        except NotFoundError:
+            return None
+        self._remember(found)
+        return found
+
+    async def list_metadata(self, namespace: str | None) -> list[Json]:
+        """Metadata of all objects in a namespace (None: in all), from the apiserver's cache."""
+        answer = await self._api.request(
+            "GET",
+            self._collection(namespace),
+            query={"resourceVersion": "0"},
+            accept=METADATA_LIST,
+        )
+        return [item["metadata"] for item in answer["items"]]
+
+    async def _set_finalizers(self, raw: Json, finalizers: list[str]) -> Json:
+        version = raw["metadata"]["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
+        return await self._patch(self._path(raw), body)
+
+    async def _patch(self, path: str, body: Json) -> Json:
+        written = await self._api.request(
+            "PATCH",
+            path,
+            body=body,
+            query={"fieldManager": FIELD_MANAGER},
+            content_type=MERGE_PATCH,
+        )
+        self._remember(written)
+        return written
+
+    def _path(self, raw: Json) -> str:
+        meta = raw["metadata"]
+        return f"{self._collection(meta['namespace'])}/{meta['name']}"
+
+    def _collection(self, namespace: str | None) -> str:
+        scope = "" if namespace is None else f"/namespaces/{namespace}"
+        return f"/apis/{GROUP}/{VERSION}{scope}/{self._kind.plural}"
+
+
+def _finalizers(raw: Json) -> list[str]:
+    return list(raw["metadata"].get("finalizers", []))

@@ -1,0 +1,112 @@
+"""Compare the state that a resource asks for with the state that Grafana holds."""
+
+from dataclasses import dataclass
+
+from ..api.grafana_json import DataSourceState
+from ..api.names import OWNER_KEY
+from .datasource import DesiredDataSource, kept_json_data
+from .json_values import find_differences, without_nulls
+
+TYPE_ALIASES = {
+    "postgres": "grafana-postgresql-datasource",
+    "testdata": "grafana-testdata-datasource",
+    "phlare": "grafana-pyroscope-datasource",
+}
+"""Old plugin id -> the id that newer servers read back."""
+
+_CLEARED_BY_NO_PUT = frozenset({"url", "basicAuthUser"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTraits:
+    """How a server's store deviates from what PUT says (found by asking, never by version).
+
+    Attributes:
+        keeps_database: an empty `database` keeps the old one (before 9.0).
+        lists_blanked_secrets: a blanked secret is still listed as set (before 9.0).
+    """
+
+    keeps_database: bool = False
+    lists_blanked_secrets: bool = False
+
+
+def diff(
+    desired: DesiredDataSource, actual: DataSourceState, traits: StoreTraits
+) -> tuple[str, ...]:
+    """JSON Pointers of what an update would change; empty when Grafana holds the desired state."""
+    return (
+        *(f"/{name}" for name in _differing_fields(desired, actual, traits)),
+        *_differing_json(desired, actual),
+        *(f"/secureJsonData/{key}" for key in _differing_secrets(desired, actual, traits)),
+    )
+
+
+def uncleared(
+    desired: DesiredDataSource, actual: DataSourceState, traits: StoreTraits
+) -> list[str]:
+    """Fields that the spec leaves empty while Grafana keeps an old value, which no PUT clears."""
+    pairs = _text_fields(desired, actual)
+    return [
+        name
+        for name in sorted(_unclearable(traits))
+        if not pairs[name][0] and pairs[name][1] and not _is_moot(name, desired)
+    ]
+
+
+def _unclearable(traits: StoreTraits) -> frozenset[str]:
+    return _CLEARED_BY_NO_PUT | ({"database"} if traits.keeps_database else frozenset())
+
+
+def _is_moot(name: str, desired: DesiredDataSource) -> bool:
+    # Without basic auth, a user that is left over does nothing.
+    return name == "basicAuthUser" and not desired.basic_auth
+
+
+def _text_fields(desired: DesiredDataSource, actual: DataSourceState) -> dict[str, tuple[str, str]]:
+    return {
+        "name": (desired.name, actual.name),
+        "type": (
+            TYPE_ALIASES.get(desired.type, desired.type),
+            TYPE_ALIASES.get(actual.type, actual.type),
+        ),
+        "access": (desired.access, actual.access),
+        "url": (desired.url, actual.url),
+        "user": (desired.user, actual.user),
+        "database": (desired.database, actual.database),
+        "basicAuthUser": (desired.basic_auth_user, actual.basic_auth_user),
+    }
+
+
+def _differing_fields(
+    desired: DesiredDataSource, actual: DataSourceState, traits: StoreTraits
+) -> list[str]:
+    unclearable = _unclearable(traits)
+    names = [
+        name
+        for name, (wanted, held) in _text_fields(desired, actual).items()
+        if wanted != held and (wanted or name not in unclearable) and not _is_moot(name, desired)
+    ]
+    if desired.basic_auth != actual.basic_auth:
+        names.append("basicAuth")
+    if desired.with_credentials != actual.with_credentials:
+        names.append("withCredentials")
+    if desired.is_default is not None and desired.is_default != actual.is_default:
+        names.append("isDefault")
+    return names
+
+
+def _differing_json(desired: DesiredDataSource, actual: DataSourceState) -> list[str]:
+    wanted = {**desired.json_data, **kept_json_data(desired, actual)}
+    held = without_nulls(actual.json_data or {})
+    mark = f"/jsonData/{OWNER_KEY.replace('/', '~1')}"
+    differing = find_differences(without_nulls(wanted), held, "/jsonData")
+    # The mark is ours to restore, but not the user's to read about.
+    return ["/jsonData" if pointer == mark else pointer for pointer in differing]
+
+
+def _differing_secrets(
+    desired: DesiredDataSource, actual: DataSourceState, traits: StoreTraits
+) -> list[str]:
+    missing = desired.secrets.values.keys() - actual.secret_keys
+    left = desired.secrets.left_over(actual.secret_keys)
+    return sorted(missing if traits.lists_blanked_secrets else missing | left)

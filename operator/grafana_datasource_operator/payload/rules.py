@@ -1,0 +1,55 @@
+"""What a spec may not say, and CEL cannot see.
+
+Refused before Grafana is asked: what it takes once and never lets us correct.
+"""
+
+from ..api.datasource import DataSourceSpec
+from ..api.names import OWNER_KEY
+from ..errors import invalid_spec
+from .json_values import find_unsafe_integers
+
+URL_REQUIRED = frozenset(
+    {
+        "alertmanager",
+        "elasticsearch",
+        "grafana-postgresql-datasource",
+        "graphite",
+        "influxdb",
+        "influxdb_08",
+        "jaeger",
+        "loki",
+        "mssql",
+        "mysql",
+        "opentsdb",
+        "postgres",
+        "prometheus",
+        "tempo",
+        "zipkin",
+    }
+)
+"""Types whose PUT answers 400 for an empty url while POST accepts it (measured, 8.5 to 12.4)."""
+
+
+def check_spec(spec: DataSourceSpec) -> None:
+    """Refuse a spec that must not reach Grafana.
+
+    Raises:
+        Stalled: InvalidSpec, naming the field.
+    """
+    json_data = spec.json_data or {}
+    if OWNER_KEY in json_data:
+        raise invalid_spec(
+            f"spec.jsonData[{OWNER_KEY}]", "is the operator's own mark; remove it from the spec"
+        )
+    for pointer in find_unsafe_integers(json_data, "/jsonData"):
+        raise invalid_spec(
+            f"spec{pointer.replace('/jsonData', '.jsonData', 1)}",
+            "is an integer beyond 2^63-1, which Kubernetes has rounded;"
+            " quote it or make it smaller",
+        )
+    if spec.type in URL_REQUIRED and not (spec.url or "").strip():
+        raise invalid_spec(
+            "spec.url",
+            f"must be set for type {spec.type}: Grafana would take it empty once"
+            " and then refuse every update",
+        )

@@ -1,0 +1,1 @@
+"""Read, decide, at most one write, outcome. Patches no status, knows no kopf."""

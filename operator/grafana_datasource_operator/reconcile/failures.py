@@ -1,0 +1,51 @@
+"""What an error of Grafana means for a resource: reason, message, and when to look again."""
+
+from ..api.reasons import Reason
+from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Retrying, Stalled
+from ..grafana import errors
+from ..payload.datasource import DesiredDataSource
+
+PERMISSION_RECHECK_SECONDS = 30.0
+
+_UNASKABLE = {
+    errors.Unreachable: Reason.GRAFANA_UNREACHABLE,
+    errors.Unauthorized: Reason.GRAFANA_UNAUTHORIZED,
+}
+
+
+def explain(error: errors.GrafanaError, desired: DesiredDataSource | None = None) -> ReconcileError:
+    """The error as the resource's status tells it."""
+    match error:
+        case errors.Unaskable():
+            reason = _UNASKABLE.get(type(error), Reason.GRAFANA_ERROR)
+            return Retrying(reason, error.message, retry_after=error.retry_after)
+        case errors.PermissionDenied():
+            return Retrying(
+                Reason.GRAFANA_UNAUTHORIZED,
+                error.message,
+                retry_after=PERMISSION_RECHECK_SECONDS,
+            )
+        case errors.ReadOnly():
+            return _stalled(
+                Reason.READ_ONLY_IN_GRAFANA,
+                f"{error.message}; remove it there, or choose another uid",
+            )
+        case errors.QuotaReached():
+            return _stalled(
+                Reason.QUOTA_REACHED, f"{error.message}; raise the quota, or remove others"
+            )
+        case errors.AlreadyExists():
+            name = f' "{desired.name}"' if desired else ""
+            return _stalled(
+                Reason.NAME_CONFLICT,
+                f"spec.name: another data source of the organization has the name{name};"
+                " choose another name, or rename that one in Grafana",
+            )
+        case errors.Rejected():
+            return _stalled(Reason.GRAFANA_REJECTED, error.message)
+        case _:
+            return Retrying(Reason.GRAFANA_ERROR, error.message)
+
+
+def _stalled(reason: Reason, message: str) -> Stalled:
+    return Stalled(reason, message, retry_after=STALLED_RECHECK_SECONDS)

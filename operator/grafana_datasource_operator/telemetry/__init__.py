@@ -1,0 +1,1 @@
+"""Metrics, logs, and the HTTP endpoint for probes and metrics."""
