@@ -1,13 +1,14 @@
 """kopf registration: kopf is informer and process frame, and writes nothing of its own."""
 
+import asyncio
 import random
 from collections.abc import Iterator
 from typing import Any, cast
 
 import kopf
-from kubernetes.aio.client import Configuration
 
 from .api.names import DATA_SOURCE, GROUP, VERSION
+from .kube.connection import Configuration
 from .runtime import Runtime
 
 UNUSED_FINALIZER = f"{GROUP}/kopf-unused"
@@ -48,7 +49,10 @@ def configure_kopf(settings: kopf.OperatorSettings, *, namespaced: bool) -> None
 
 
 def register(
-    registry: kopf.OperatorRegistry, runtime: Runtime, configuration: Configuration
+    registry: kopf.OperatorRegistry,
+    runtime: Runtime,
+    configuration: Configuration,
+    stop_flag: asyncio.Event,
 ) -> None:
     """Connect kopf's watches and life cycle with the runtime."""
 
@@ -63,6 +67,8 @@ def register(
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
         await runtime.stop()
+        # kopf waits 5 s for its own waiter for this flag, which nothing else ends.
+        stop_flag.set()
 
     @kopf.on.event(GROUP, VERSION, DATA_SOURCE.plural, registry=registry)
     async def observe(event: kopf.RawEvent, **_: Any) -> None:

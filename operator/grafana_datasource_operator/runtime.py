@@ -6,8 +6,6 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes.aio.client import Configuration
-
 from . import __version__
 from .api.datasource import DataSourceSpec
 from .api.model import Json
@@ -20,7 +18,7 @@ from .grafana.client import GrafanaClient
 from .grafana.credentials import Credentials, Token, TokenFile, UserPassword
 from .grafana.instance import GrafanaInstance
 from .kube.api import KubeApi
-from .kube.connection import read_own_namespace
+from .kube.connection import Configuration, read_own_namespace
 from .kube.errors import KubeError
 from .kube.events import EventPoster
 from .kube.namespaces import read_namespace_uid
@@ -138,7 +136,9 @@ class Runtime:
         _LOG.info("Started, owner id %s", owner_id)
 
     async def stop(self) -> None:
-        """Finish the looks that are under way, then stop everything."""
+        """Finish the looks that are under way, then stop everything; once is enough."""
+        if self._stage == "stopping":
+            return
         self._stage = "stopping"
         if self._workers is not None and self._working is not None:
             self._workers.stop()

@@ -64,6 +64,7 @@ async def _run(settings: Settings) -> int:
     try:
         await _run_kopf(settings, runtime, configuration, stop)
     finally:
+        await runtime.stop()
         endpoint.stop()
     return 1 if runtime.failed else 0
 
@@ -73,7 +74,7 @@ async def _run_kopf(
 ) -> None:
     registry, kopf_settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
     configure_kopf(kopf_settings, namespaced=bool(settings.namespaces))
-    register(registry, runtime, configuration)
+    register(registry, runtime, configuration, stop)
     await kopf.operator(
         registry=registry,
         settings=kopf_settings,

@@ -17,6 +17,7 @@ SHORTEST_PERIOD_SECONDS = 300.0
 LONGEST_PERIOD_SECONDS = 600.0
 TOLERATED_LAG_SECONDS = 120.0
 _FIRST_LIST_RETRY_SECONDS = 2.0
+_FIRST_LIST_CHECKS = 20
 
 
 class StaleViewError(Exception):
@@ -46,14 +47,10 @@ class StalenessGuard:
         self._resources = resources
         self._scopes: list[str | None] = [*namespaces] or [None]
         self._problem = f"the first list of {kind.kind} was not seen yet"
-        self._missing: dict[ObjectKey, int] | None = None
 
     def why_not_ready(self) -> str:
         """What of the first list the watch has not delivered yet, or ""."""
-        if self._missing is None:
-            return self._problem
-        self._missing = self._lagging(self._missing)
-        return f"{len(self._missing)} {self._kind.kind} not seen yet" if self._missing else ""
+        return self._problem
 
     async def run(self) -> None:
         """Compare every few minutes.
@@ -61,7 +58,8 @@ class StalenessGuard:
         Raises:
             StaleViewError: the view stays behind.
         """
-        await self._list_first()
+        while self._problem:
+            await self._check_first_list()
         while True:
             span = random.uniform(SHORTEST_PERIOD_SECONDS, LONGEST_PERIOD_SECONDS)  # noqa: S311
             await asyncio.sleep(span)
@@ -89,20 +87,26 @@ class StalenessGuard:
                     f"the watch of {self._kind.kind} is {len(lagging)} objects behind"
                 )
 
-    async def _list_first(self) -> None:
-        while True:
-            try:
-                self._missing = await self._list()
-            except NotFoundError:
-                self._problem = (
-                    f"the CRD {self._kind.crd_name} is not installed: kubectl apply -f crds/"
-                )
-            except KubeError as error:
-                self._problem = f"{self._kind.kind} cannot be listed ({error})"
-            else:
-                return
-            _LOG.warning("Not ready: %s", self._problem)
-            await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS)
+    async def _check_first_list(self) -> None:
+        """See the watch deliver what a list holds; what goes meanwhile is in no later list."""
+        try:
+            missing = await self._list()
+        except NotFoundError:
+            self._problem = (
+                f"the CRD {self._kind.crd_name} is not installed: kubectl apply -f crds/"
+            )
+        except KubeError as error:
+            self._problem = f"{self._kind.kind} cannot be listed ({error})"
+        else:
+            for _ in range(_FIRST_LIST_CHECKS):
+                missing = self._lagging(missing)
+                self._problem = f"{len(missing)} {self._kind.kind} not seen yet" if missing else ""
+                if not missing:
+                    return
+                await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS / _FIRST_LIST_CHECKS)
+            return
+        _LOG.warning("Not ready: %s", self._problem)
+        await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS)
 
     async def _list(self) -> dict[ObjectKey, int]:
         found: list[Json] = []

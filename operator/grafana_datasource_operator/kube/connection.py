@@ -7,6 +7,14 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
+__all__ = [
+    "Configuration",
+    "NoClusterError",
+    "is_in_cluster",
+    "load_configuration",
+    "read_own_namespace",
+]
+
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 

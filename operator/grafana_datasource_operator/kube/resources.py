@@ -66,7 +66,8 @@ class Resources:
             query={"resourceVersion": "0"},
             accept=METADATA_LIST,
         )
-        return [item["metadata"] for item in answer["items"]]
+        # An empty list of metadata has null for its items.
+        return [item["metadata"] for item in answer["items"] or []]
 
     async def _set_finalizers(self, raw: Json, finalizers: list[str]) -> Json:
         version = raw["metadata"]["resourceVersion"]

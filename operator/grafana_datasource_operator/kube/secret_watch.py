@@ -65,7 +65,8 @@ class SecretWatch:
             (item["metadata"]["namespace"], item["metadata"]["name"]): item["metadata"][
                 "resourceVersion"
             ]
-            for item in answer["items"]
+            # An empty list of metadata has null for its items.
+            for item in answer["items"] or []
         }
         before, self._versions = self._versions, found
         self._position = answer["metadata"]["resourceVersion"]

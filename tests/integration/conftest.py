@@ -1,0 +1,77 @@
+"""A sandbox per test; after each, what must hold everywhere is checked."""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.sandbox import Sandbox
+from tests.servers.grafana import Grafana
+from tests.servers.kubernetes import KubernetesServer
+from tests.servers.polling import eventually
+
+_CRDS = Path(__file__).parents[2] / "crds"
+
+
+@pytest.fixture(scope="session")
+def kubernetes_with_crds(kubernetes_server: KubernetesServer) -> KubernetesServer:
+    kubectl = kubernetes_server.kubectl
+    kubectl("apply", "-f", str(_CRDS))
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    # Established does not mean served: the first requests may still meet 404 or 429.
+    eventually(
+        lambda: kubectl.run("get", "grafanadatasources").returncode,
+        lambda code: code == 0,
+        within_seconds=30,
+        what="the kinds to be served",
+    )
+    return kubernetes_server
+
+
+def _make_organization(grafana: Grafana) -> int:
+    with httpx.Client(base_url=grafana.url, auth=grafana.admin, trust_env=False) as client:
+        answer = client.post("/api/orgs", json={"name": secrets.token_hex(8)})
+        return int(answer.raise_for_status().json()["orgId"])
+
+
+def _slug(name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", name.removeprefix("test_").lower()).strip("-")
+    return f"{words[:12].rstrip('-')}-{secrets.token_hex(3)}"
+
+
+@pytest.fixture
+def make_sandbox(
+    kubernetes_with_crds: KubernetesServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[Grafana], Sandbox]]:
+    """Makes a sandbox on a Grafana of the test's own choice."""
+    made: list[Sandbox] = []
+
+    def make(grafana: Grafana) -> Sandbox:
+        namespace = _slug(request.node.name)
+        kubernetes_with_crds.kubectl("create", "namespace", namespace)
+        sandbox = Sandbox(
+            kubernetes=kubernetes_with_crds,
+            grafana=grafana,
+            namespace=namespace,
+            org_id=_make_organization(grafana),
+            directory=tmp_path / namespace,
+        )
+        made.append(sandbox)
+        return sandbox
+
+    try:
+        yield make
+        for sandbox in made:
+            sandbox.check_everywhere()
+    finally:
+        for sandbox in made:
+            sandbox.close()
+
+
+@pytest.fixture
+def sandbox(make_sandbox: Callable[[Grafana], Sandbox], grafana: Grafana) -> Sandbox:
+    """A sandbox on the newest Grafana there is."""
+    return make_sandbox(grafana)
