@@ -241,8 +241,6 @@ async def _deliver(
     headers = head.end_to_end()
     if answer.has_body and head.is_chunked:
         headers.append(("Transfer-Encoding", "chunked"))
-    if answer.is_until_end:
-        headers.append(("Connection", "close"))
     request.status = head.status
     unsent = write_head(head.first_line, headers)
     if cut is not None or answer.waits_for_body:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tests.grafana_double.process import GrafanaDouble
     from tests.servers.grafana import Settings
+    from tests.servers.process import ServerProcess
 
 DOUBLE_VERSIONS = ("8.5.9", "9.4.0-pre", "12.4.0")
 
@@ -33,12 +34,14 @@ class GrafanaDoubleServer:
         settings: Settings | None = None,
         *,
         provisioned: bool = False,
+        outlive: bool = False,
     ) -> None:
         """Of Grafana's `settings` it knows the data source limit and quota."""
         self.version = version
         self._directory = directory
         self._limit, self._quota = _limits(settings or {})
         self._provisioned = provisioned
+        self._outlive = outlive
         self._double: GrafanaDouble | None = None
 
     def start(self) -> Self:
@@ -55,12 +58,17 @@ class GrafanaDoubleServer:
             quota=self._quota,
             provisioned=self._provisioned,
             directory=self._directory,
+            outlive=self._outlive,
         )
         return self
 
     def stop(self) -> None:
         if self._double is not None:
             self._double.stop()
+
+    @property
+    def process(self) -> ServerProcess:
+        return self._started().process
 
     @property
     def url(self) -> str:

@@ -1,0 +1,101 @@
+"""The Kubernetes of the tests answers as one, and its audit log counts exactly."""
+
+import json
+import secrets
+
+import pytest
+
+from tests.servers.audit_log import AuditedObject, AuditLog
+from tests.servers.kubectl import Kubectl, KubectlError
+from tests.servers.kubernetes import Kubernetes, KubernetesServer
+from tests.servers.polling import eventually
+
+
+def config_map(name: str, value: str) -> str:
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "default"},
+            "data": {"key": value},
+        }
+    )
+
+
+def test_an_applied_config_map_is_read_back(kubernetes: Kubernetes) -> None:
+    name = f"applied-{secrets.token_hex(4)}"
+    kubernetes.kubectl("apply", "-f", "-", input=config_map(name, "written"))
+    read = json.loads(kubernetes.kubectl("get", "configmap", name, "--output", "json"))
+    assert read["data"] == {"key": "written"}
+    kubernetes.kubectl("delete", "configmap", name)
+
+
+def test_a_failing_kubectl_says_why(kubernetes: Kubernetes) -> None:
+    with pytest.raises(KubectlError, match='"absent" not found'):
+        kubernetes.kubectl("get", "configmap", "absent")
+
+
+def test_the_server_has_the_version_that_it_was_built_as(kubernetes: Kubernetes) -> None:
+    versions = json.loads(kubernetes.kubectl("version", "--output", "json"))
+    assert versions["serverVersion"]["gitVersion"] == kubernetes.version
+
+
+def test_the_audit_log_counts_the_writes_of_one_client_per_object(
+    kubernetes_server: KubernetesServer, audit_log: AuditLog
+) -> None:
+    name, other = (f"counted-{secrets.token_hex(4)}" for _ in range(2))
+    kubectl = kubernetes_server.kubectl
+    kubectl("apply", "-f", "-", input=config_map(other, "before the mark"))
+    mark = audit_log.mark()
+    kubectl("apply", "-f", "-", input=config_map(name, "1"))
+    kubectl("apply", "-f", "-", input=config_map(name, "2"))
+    kubectl("get", "configmap", other)
+    kubectl("delete", "configmap", name)
+
+    this = AuditedObject(group="", resource="configmaps", namespace="default", name=name)
+    assert audit_log.writes("kubectl", mark) == {this: 3}
+    assert [record.verb for record in audit_log.write_records("kubectl", mark)] == [
+        "create",
+        "patch",
+        "delete",
+    ]
+    assert audit_log.writes("somebody-else", mark) == {}
+
+
+def test_a_user_has_the_rights_that_rbac_gives_and_no_more(
+    kubernetes_server: KubernetesServer,
+) -> None:
+    account = f"account-{secrets.token_hex(4)}"
+    admin = kubernetes_server.kubectl
+    admin("create", "serviceaccount", account)
+    admin("create", "role", account, "--verb=list", "--resource=configmaps")
+    admin(
+        "create", "rolebinding", account, f"--role={account}", f"--serviceaccount=default:{account}"
+    )
+    home = kubernetes_server.directory / account
+    kubeconfig = kubernetes_server.write_kubeconfig(
+        home.with_suffix(".kubeconfig"),
+        token=kubernetes_server.service_account_token("default", account),
+    )
+    reader = Kubectl(admin.program, kubeconfig, home)
+    eventually(
+        lambda: reader.run("get", "configmaps"),
+        lambda answer: answer.returncode == 0,
+        within_seconds=10,
+        what="the authorizer to see the new binding",
+    )
+    with pytest.raises(KubectlError, match="forbidden"):
+        reader("create", "configmap", "denied")
+
+
+def test_an_apiserver_comes_back_from_an_outage_with_what_it_held(
+    kubernetes_server: KubernetesServer,
+) -> None:
+    name = f"kept-{secrets.token_hex(4)}"
+    kubectl = kubernetes_server.kubectl
+    kubectl("apply", "-f", "-", input=config_map(name, "kept"))
+    kubernetes_server.stop_apiserver()
+    with pytest.raises(KubectlError, match="refused"):
+        kubectl("get", "configmap", name)
+    kubernetes_server.start_apiserver()
+    assert name in kubectl("get", "configmap", name)
