@@ -15,6 +15,21 @@ UNUSED_FINALIZER = f"{GROUP}/kopf-unused"
 """kopf strips the finalizer of this name from whatever it watches: it must be nobody's."""
 
 
+class NoMemory(kopf.DiffBaseStorage):
+    """kopf's memory of handled states, for change handlers only: we have none, and it is costly."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing is worth comparing."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Nothing is remembered."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+
 class Backoffs:
     """Delays between kopf's retries of a request: about ten minutes, then the process goes."""
 
@@ -45,6 +60,7 @@ def configure_kopf(settings: kopf.OperatorSettings, *, namespaced: bool) -> None
     settings.networking.error_backoffs = cast("Any", Backoffs())
     settings.persistence.finalizer = UNUSED_FINALIZER
     settings.persistence.consistency_timeout = 0
+    settings.persistence.diffbase_storage = NoMemory()
     settings.process.ultimate_exiting_timeout = 45
 
 

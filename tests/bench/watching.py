@@ -28,6 +28,7 @@ class ReadyWatch:
     async def __aenter__(self) -> "ReadyWatch":
         started = asyncio.Event()
         self._task = asyncio.create_task(self._watch(started))
+        self._task.add_done_callback(lambda _: self._news.set())
         await started.wait()
         return self
 
@@ -39,6 +40,8 @@ class ReadyWatch:
     async def wait(self, name: str, generation: int) -> float:
         """time.monotonic() at which it was seen."""
         while (name, generation) not in self._seen:
+            if self._task is not None and self._task.done():
+                raise RuntimeError("the watch of the measurement ended") from self._task.exception()
             self._news.clear()
             await self._news.wait()
         return self._seen[name, generation]

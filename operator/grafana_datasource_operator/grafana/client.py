@@ -38,6 +38,11 @@ _BODY_NAMES = {
 }
 
 
+def _segment(text: str) -> str:
+    """`text` as one segment of a path; plain dots (`..`) would lead to another route."""
+    return quote(text, safe="").replace(".", "%2E")
+
+
 def encode_body(body: DataSourceBody) -> Json:
     """The JSON of POST and PUT; the one place where secret values become plain text."""
     encoded: Json = {wire: getattr(body, name) for name, wire in _BODY_NAMES.items()}
@@ -126,7 +131,7 @@ class GrafanaClient:
 
     async def get_data_source(self, uid: str) -> DataSourceState | None:
         """The data source with `uid`, or None where Grafana says that there is none."""
-        answer = await self._request("GET", f"datasources/uid/{quote(uid, safe='')}")
+        answer = await self._request("GET", f"datasources/uid/{_segment(uid)}")
         try:
             return _to_state(expect_object(answer))
         except errors.NotFound:
@@ -134,7 +139,7 @@ class GrafanaClient:
 
     async def get_data_source_by_name(self, name: str) -> DataSourceState | None:
         """The data source with the display name `name`, or None."""
-        answer = await self._request("GET", f"datasources/name/{quote(name, safe='')}")
+        answer = await self._request("GET", f"datasources/name/{_segment(name)}")
         try:
             return _to_state(expect_object(answer))
         except errors.NotFound:
@@ -148,7 +153,7 @@ class GrafanaClient:
     async def update_data_source(self, id_: int, body: DataSourceBody) -> DataSourceState:
         """PUT a data source whole; `id_` serves on servers that cannot by uid."""
         if await self.has_uid_routes():
-            path = f"datasources/uid/{quote(body.uid, safe='')}"
+            path = f"datasources/uid/{_segment(body.uid)}"
         else:
             path = f"datasources/{id_}"
         answer = await self._request("PUT", path, body)
@@ -160,7 +165,7 @@ class GrafanaClient:
         Raises:
             errors.NotFound: it does not exist (any more).
         """
-        expect_object(await self._request("DELETE", f"datasources/uid/{quote(uid, safe='')}"))
+        expect_object(await self._request("DELETE", f"datasources/uid/{_segment(uid)}"))
 
     async def check_health(self, uid: str, id_: int) -> Answer:
         """Grafana's own check of the data source: what it answers, whatever that is."""
@@ -172,7 +177,7 @@ class GrafanaClient:
         return await self._request("GET", f"datasources/{subject}/resources/{path.lstrip('/')}")
 
     async def _subject(self, uid: str, id_: int) -> str:
-        return f"uid/{quote(uid, safe='')}" if await self.has_uid_routes() else str(id_)
+        return f"uid/{_segment(uid)}" if await self.has_uid_routes() else str(id_)
 
     async def _request(self, method: str, path: str, body: DataSourceBody | None = None) -> Answer:
         started = time.monotonic()

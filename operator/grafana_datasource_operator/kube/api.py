@@ -58,14 +58,14 @@ class KubeApi:
     async def watch(
         self, path: str, *, query: dict[str, str], accept: str, idle_timeout: float
     ) -> AsyncIterator[Json]:
-        """Yield the events of one watch request until the server ends it.
+        """Yield the events of one watch request until the server ends it, or falls silent.
 
         Args:
             path: of the collection.
             query: resourceVersion, selectors, timeoutSeconds.
             accept: representation of the objects.
-            idle_timeout: seconds without a byte after which the stream counts as dead; bookmarks
-                come each minute.
+            idle_timeout: seconds without a byte after which the stream may be dead, and the caller
+                does well to watch anew from where it is.
 
         Raises:
             KubeError: no answer, an error, or a stream that broke.
@@ -84,7 +84,9 @@ class KubeApi:
                     yield json.loads(line)
             finally:
                 response.response.close()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        except TimeoutError:
+            return
+        except (aiohttp.ClientError, OSError, ValueError):
             raise KubeError(what, 0) from None
 
     async def _send(

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.request import getproxies
 
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
@@ -50,4 +51,6 @@ async def load_configuration() -> Configuration:
             f" a service account ({type(error).__name__})"
         ) from None
     configuration.connection_pool_maxsize = 32
+    # Proxies as kubectl takes them; without one, netrc is not searched on each request.
+    configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
     return configuration

@@ -50,6 +50,7 @@ class SecretWatch:
                     await self._list()
                 await self._watch()
                 delay = _FIRST_RETRY_SECONDS
+                await asyncio.sleep(delay)
             except GoneError:
                 self._position = ""
             except KubeError as error:
