@@ -118,10 +118,12 @@ class Runtime:
     async def start(self) -> None:
         """Begin to work; returns when the workers run."""
         self._spawn("heartbeat", self._beat())
+        self._stage = ""
+        await self._guard.wait_until_served()
         for watch in self._secret_watches:
             self._spawn("watch of Secrets", watch.run())
         self._spawn("poster of Events", self._events.run())
-        self._stage = "the first list of Secrets was not seen yet"
+        self._stage = "Secrets cannot be listed yet; may the operator list and watch them?"
         for watch in self._secret_watches:
             await watch.listed.wait()
         self._stage = "the owner id is not known yet"

@@ -52,6 +52,10 @@ class StalenessGuard:
         """What of the first list the watch has not delivered yet, or ""."""
         return self._problem
 
+    async def wait_until_served(self) -> None:
+        """Return when the kind can be listed; kopf, told before, would never look for it again."""
+        await self._list_patiently()
+
     async def run(self) -> None:
         """Compare every few minutes.
 
@@ -82,6 +86,8 @@ class StalenessGuard:
         lagging = self._lagging(listed)
         if lagging:
             await asyncio.sleep(TOLERATED_LAG_SECONDS)
+            still_there = await self._list()
+            lagging = {key: version for key, version in lagging.items() if key in still_there}
             if lagging := self._lagging(lagging):
                 raise StaleViewError(
                     f"the watch of {self._kind.kind} is {len(lagging)} objects behind"
@@ -89,24 +95,25 @@ class StalenessGuard:
 
     async def _check_first_list(self) -> None:
         """See the watch deliver what a list holds; what goes meanwhile is in no later list."""
-        try:
-            missing = await self._list()
-        except NotFoundError:
-            self._problem = (
-                f"the CRD {self._kind.crd_name} is not installed: kubectl apply -f crds/"
-            )
-        except KubeError as error:
-            self._problem = f"{self._kind.kind} cannot be listed ({error})"
-        else:
-            for _ in range(_FIRST_LIST_CHECKS):
-                missing = self._lagging(missing)
-                self._problem = f"{len(missing)} {self._kind.kind} not seen yet" if missing else ""
-                if not missing:
-                    return
-                await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS / _FIRST_LIST_CHECKS)
-            return
-        _LOG.warning("Not ready: %s", self._problem)
-        await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS)
+        missing = await self._list_patiently()
+        for _ in range(_FIRST_LIST_CHECKS):
+            missing = self._lagging(missing)
+            self._problem = f"{len(missing)} {self._kind.kind} not seen yet" if missing else ""
+            if not missing:
+                return
+            await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS / _FIRST_LIST_CHECKS)
+
+    async def _list_patiently(self) -> dict[ObjectKey, int]:
+        while True:
+            try:
+                return await self._list()
+            except NotFoundError:
+                name = self._kind.crd_name
+                self._problem = f"the CRD {name} is not installed: kubectl apply -f crds/"
+            except KubeError as error:
+                self._problem = f"{self._kind.kind} cannot be listed ({error})"
+            _LOG.warning("Not ready: %s", self._problem)
+            await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS)
 
     async def _list(self) -> dict[ObjectKey, int]:
         found: list[Json] = []

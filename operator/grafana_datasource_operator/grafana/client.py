@@ -118,7 +118,12 @@ class GrafanaClient:
 
     async def get_org_id(self) -> int:
         """The organization that the credentials act in; also the probe of a paused instance."""
-        return int(expect_object(await self._request("GET", "org"))["id"])
+        answer = expect_object(await self._request("GET", "org"))
+        if not isinstance(answer.get("id"), int):
+            raise errors.Unavailable(
+                "Grafana's address answered JSON that is no organization; check the URL"
+            )
+        return int(answer["id"])
 
     async def has_uid_routes(self) -> bool:
         """Whether the server updates and checks by uid (9.0 and later); asked once."""

@@ -12,6 +12,8 @@ URL_REQUIRED = frozenset(
     {
         "alertmanager",
         "elasticsearch",
+        "grafana-amazonprometheus-datasource",
+        "grafana-azureprometheus-datasource",
         "grafana-postgresql-datasource",
         "graphite",
         "influxdb",

@@ -53,7 +53,8 @@ def resolve_secrets(spec: DataSourceSpec, secrets: Secrets) -> ResolvedSecrets:
         values=values,
         kept=frozenset(kept - values.keys()),
         keeps_all=any(
-            secrets[source.secret_ref.name] is None for source in spec.secure_json_data_from or []
+            not (content := secrets[source.secret_ref.name]) or not content.data
+            for source in spec.secure_json_data_from or []
         ),
         revision=_revision(spec, secrets, values.keys()),
     )
@@ -62,12 +63,12 @@ def resolve_secrets(spec: DataSourceSpec, secrets: Secrets) -> ResolvedSecrets:
 def _whole_secrets(spec: DataSourceSpec, secrets: Secrets) -> Iterator[tuple[int, SecretContent]]:
     for index, source in enumerate(spec.secure_json_data_from or []):
         content = secrets[source.secret_ref.name]
-        if content is not None:
+        if content is not None and content.data:
             yield index, content
         elif not source.secret_ref.optional:
+            problem = "does not exist" if content is None else "is empty"
             raise _waiting(
-                f"spec.secureJsonDataFrom[{index}]",
-                f'Secret "{source.secret_ref.name}" does not exist',
+                f"spec.secureJsonDataFrom[{index}]", f'Secret "{source.secret_ref.name}" {problem}'
             )
 
 
