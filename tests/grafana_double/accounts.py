@@ -1,0 +1,43 @@
+"""Service accounts as they are kept."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Role(Enum):
+    """The role of a service account."""
+
+    NONE = "None"
+    VIEWER = "Viewer"
+    EDITOR = "Editor"
+    ADMIN = "Admin"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A service account of one organisation."""
+
+    id: int
+    uid: str
+    org_id: int
+    name: str
+    role: Role
+
+
+class Accounts:
+    """All service accounts; ids are shared with users, of whom there is one."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[int, Account] = {}
+
+    def add(self, uid: str, org_id: int, name: str, role: Role) -> Account:
+        account = Account(len(self._accounts) + 2, uid, org_id, name, role)
+        self._accounts[account.id] = account
+        return account
+
+    def find(self, org_id: int, account_id: int | None) -> Account | None:
+        account = self._accounts.get(account_id or 0)
+        return account if account is not None and account.org_id == org_id else None
+
+    def has_name(self, org_id: int, name: str) -> bool:
+        return any(one.org_id == org_id and one.name == name for one in self._accounts.values())
