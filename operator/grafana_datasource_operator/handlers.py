@@ -76,15 +76,22 @@ def register(
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await connect(configuration)
 
-    @kopf.on.startup(registry=registry)
-    async def start(**_: Any) -> None:
-        await runtime.start()
-
-    @kopf.on.cleanup(registry=registry)
-    async def stop(**_: Any) -> None:
+    async def end() -> None:
         await runtime.stop()
         # kopf waits 5 s for its own waiter for this flag, which nothing else ends.
         stop_flag.set()
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        try:
+            await runtime.start()
+        except asyncio.CancelledError:
+            await end()  # kopf cleans up only where the start was complete
+            raise
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await end()
 
     @kopf.on.event(GROUP, VERSION, DATA_SOURCE.plural, registry=registry)
     async def observe(event: kopf.RawEvent, **_: Any) -> None:

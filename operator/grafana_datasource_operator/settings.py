@@ -37,11 +37,23 @@ def _seconds(value: object) -> object:
 
 
 def _check_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # Its text quotes the value.
+        is_url = False
+    if not is_url or not value.isprintable():
         raise ValueError("must be an http:// or https:// URL")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold neither credentials nor a query; use the settings for those")
+    return value
+
+
+def _check_address(value: str) -> str:
+    _, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("must be host:port or :port")
     return value
 
 
@@ -68,7 +80,7 @@ class Settings(BaseSettings):
 
     namespaces: Names = ()
     """Namespaces to watch, separated by commas; empty is the whole cluster."""
-    http_address: str = ":8080"
+    http_address: Annotated[str, AfterValidator(_check_address)] = ":8080"
     """host:port of /healthz, /readyz and /metrics."""
     owner_id: Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9._-]+$")] | None = None
     """Tells operators that share a Grafana apart; default the uid of namespace kube-system."""

@@ -2,8 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import pytest
@@ -11,14 +12,20 @@ import pytest
 from tests.integration.sandbox import Sandbox
 from tests.servers.grafana import Grafana
 from tests.servers.kubernetes import KubernetesServer
+from tests.servers.kubernetes_binaries import find_or_build
 from tests.servers.polling import eventually
 
 _CRDS = Path(__file__).parents[2] / "crds"
 
 
-@pytest.fixture(scope="session")
-def kubernetes_with_crds(kubernetes_server: KubernetesServer) -> KubernetesServer:
-    kubectl = kubernetes_server.kubectl
+class MakeSandbox(Protocol):
+    """What `make_sandbox` is; without `kubernetes` on the server that all tests share."""
+
+    def __call__(self, grafana: Grafana, kubernetes: KubernetesServer | None = None) -> Sandbox: ...
+
+
+def install_crds(kubernetes: KubernetesServer) -> None:
+    kubectl = kubernetes.kubectl
     kubectl("apply", "-f", str(_CRDS))
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     # Established does not mean served: the first requests may still meet 404 or 429.
@@ -28,7 +35,22 @@ def kubernetes_with_crds(kubernetes_server: KubernetesServer) -> KubernetesServe
         within_seconds=30,
         what="the kinds to be served",
     )
+
+
+@pytest.fixture(scope="session")
+def kubernetes_with_crds(kubernetes_server: KubernetesServer) -> KubernetesServer:
+    install_crds(kubernetes_server)
     return kubernetes_server
+
+
+@pytest.fixture
+def own_kubernetes(
+    kubernetes_server: KubernetesServer, tmp_path: Path
+) -> Iterator[KubernetesServer]:
+    """For one test only, which may stop it; without our CRDs."""
+    del kubernetes_server  # it decides whether this run has servers of its own
+    with KubernetesServer(find_or_build(lambda _: None), tmp_path / "kubernetes") as server:
+        yield server
 
 
 def _make_organization(grafana: Grafana) -> int:
@@ -45,15 +67,16 @@ def _slug(name: str) -> str:
 @pytest.fixture
 def make_sandbox(
     kubernetes_with_crds: KubernetesServer, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Callable[[Grafana], Sandbox]]:
+) -> Iterator[MakeSandbox]:
     """Makes a sandbox on a Grafana of the test's own choice."""
     made: list[Sandbox] = []
 
-    def make(grafana: Grafana) -> Sandbox:
+    def make(grafana: Grafana, kubernetes: KubernetesServer | None = None) -> Sandbox:
+        kubernetes = kubernetes or kubernetes_with_crds
         namespace = _slug(request.node.name)
-        kubernetes_with_crds.kubectl("create", "namespace", namespace)
+        kubernetes.kubectl("create", "namespace", namespace)
         sandbox = Sandbox(
-            kubernetes=kubernetes_with_crds,
+            kubernetes=kubernetes,
             grafana=grafana,
             namespace=namespace,
             org_id=_make_organization(grafana),
@@ -72,6 +95,6 @@ def make_sandbox(
 
 
 @pytest.fixture
-def sandbox(make_sandbox: Callable[[Grafana], Sandbox], grafana: Grafana) -> Sandbox:
+def sandbox(make_sandbox: MakeSandbox, grafana: Grafana) -> Sandbox:
     """A sandbox on the newest Grafana there is."""
     return make_sandbox(grafana)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,10 @@ class Sandbox:
         }
         return self._server_side_apply(f"{self._secrets}/{name}", body)
 
+    def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
+        """Its output, in this namespace."""
+        return self.kubernetes.kubectl("--namespace", self.namespace, *arguments, input=input)
+
     def delete(self, name: str) -> None:
         self._expect(self._kube.delete(f"{self._sources}/{name}"))
 
@@ -125,6 +130,16 @@ class Sandbox:
             f"{self._sources}/{name}", content=json.dumps(patch), headers=headers
         )
         return self._expect(answer)
+
+    def request_reconcile(self, name: str) -> Json:
+        """Ask for another look, and wait until it has happened."""
+        request = secrets.token_hex(4)
+        self.annotate(name, "gdso.dev/reconcile-requested-at", request)
+        return self.wait_until(
+            name,
+            lambda raw: raw["status"].get("lastHandledReconcileAt") == request,
+            "another look",
+        )
 
     def get(self, name: str) -> Json | None:
         """The GrafanaDataSource as it is, or None."""
@@ -150,6 +165,10 @@ class Sandbox:
         self, name: str, until: Callable[[Json | None], bool], what: str, within: float = SECONDS
     ) -> Json | None:
         return eventually(lambda: self.get(name), until, within, f"{name}: {what}")
+
+    def wait_until(self, name: str, until: Callable[[Json], bool], what: str) -> Json:
+        """For a resource that is there."""
+        return cast("Json", self.wait(name, lambda raw: raw is not None and until(raw), what))
 
     def wait_for_reason(
         self, name: str, reason: str, *, message: str = "", within: float = SECONDS
@@ -187,8 +206,18 @@ class Sandbox:
             return None
         return cast("Json", answer.raise_for_status().json())
 
+    def held(self, uid: str) -> Json:
+        """What Grafana holds, and it does."""
+        found = self.in_grafana(uid)
+        assert found is not None, f"Grafana has no data source {uid}"
+        return found
+
     def all_in_grafana(self) -> list[Json]:
         return cast("list[Json]", self.grafana.get("datasources").raise_for_status().json())
+
+    def query(self, uid: str) -> None:
+        """Let Grafana ask the back end of a data source, with whatever credentials it uses."""
+        self.grafana.get(f"datasources/proxy/uid/{uid}/api/v1/labels").raise_for_status()
 
     # --- counting
 
@@ -199,6 +228,10 @@ class Sandbox:
             for record in self.audit.write_records(USER_AGENT, since)
             if record.namespace == self.namespace
         ]
+
+    def writes_to(self, name: str, since: int) -> list[AuditRecord]:
+        """Those writes of the operator that are about one resource."""
+        return [record for record in self.kubernetes_writes(since) if record.name == name]
 
     def grafana_requests(self, since: int) -> list[str]:
         """The operator's requests about data sources, as "METHOD path"."""
@@ -250,7 +283,7 @@ class Sandbox:
     def _server_side_apply(self, path: str, body: Json) -> Json:
         answer = self._kube.patch(
             path,
-            content=json.dumps(body),
+            content=json.dumps(body, ensure_ascii=False),  # read as YAML, which has no surrogates
             params={"fieldManager": "test", "force": "true", "fieldValidation": "Strict"},
             headers={"Content-Type": "application/apply-patch+yaml"},
         )
@@ -260,6 +293,13 @@ class Sandbox:
         if not answer.is_success:
             raise RefusedError(answer.status_code, answer.json().get("message", ""))
         return cast("Json", answer.json())
+
+
+def ready_of(raw: Json) -> Json:
+    """The condition Ready."""
+    ready = find_condition(raw, "Ready")
+    assert ready is not None
+    return ready
 
 
 class RefusedError(Exception):

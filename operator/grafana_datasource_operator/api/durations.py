@@ -14,5 +14,5 @@ def parse_duration(text: str) -> float:
         ValueError: `text` is not a duration.
     """
     if not re.fullmatch(PATTERN, text):
-        raise ValueError(f"must be a duration such as 30s, 10m or 1h30m, not {text!r}")
+        raise ValueError("must be a duration such as 30s, 10m or 1h30m")
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

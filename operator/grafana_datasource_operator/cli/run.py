@@ -18,12 +18,18 @@ from ..telemetry.logs import configure_logging
 
 _LOG = logging.getLogger(__name__)
 
+_RECURSION_LIMIT = 50_000
+"""The apiserver takes objects that are nested 10,000 levels deep. One that Python cannot parse
+would end kopf's watch, and with it the operator, again after every restart."""
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command: a flag for each setting that is no secret."""
     parser = commands.add_parser(
         "run",
         help="run the operator",
+        # Else --grafana-token would be taken for --grafana-token-file.
+        allow_abbrev=False,
         epilog=f"Each flag is also a variable: --log-level is {PREFIX}LOG_LEVEL. Secrets are"
         f" variables only: {', '.join(_secret_variables())}.",
     )
@@ -42,6 +48,7 @@ def execute(options: argparse.Namespace) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(settings.log_level, settings.log_format)
+    sys.setrecursionlimit(_RECURSION_LIMIT)
     try:
         return asyncio.run(_run(settings))
     except NoClusterError as error:

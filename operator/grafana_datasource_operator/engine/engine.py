@@ -83,7 +83,8 @@ class Engine:
                 self._want(key, Priority.RESYNC if settled else Priority.USER)
             case Change.CHANGED:
                 self._want(key, Priority.USER)
-        self._population.count(key, self.view.get(key) or raw)
+        if (present := self.view.get(key)) is not None:
+            self._population.count(key, present)
 
     def _want(self, key: ObjectKey, priority: Priority) -> None:
         self.queue.reset_backoff(key)

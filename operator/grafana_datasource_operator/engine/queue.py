@@ -40,7 +40,7 @@ class WorkQueue(Generic[K]):
 
     def __init__(self) -> None:
         self._heap: list[_Entry[K]] = []
-        self._wanted: dict[K, Priority] = {}
+        self._wanted: dict[K, _Entry[K]] = {}
         self._running: set[K] = set()
         self._timers: dict[K, _Timer[K]] = {}
         self._failures: dict[K, int] = {}
@@ -54,10 +54,8 @@ class WorkQueue(Generic[K]):
     def add(self, key: K, priority: Priority) -> None:
         """Want a look at `key` as soon as its turn comes; any timer of it is obsolete."""
         self._cancel_timer(key)
-        if self._wanted.get(key, Priority.RESYNC + 1) <= priority:
-            return
-        self._wanted[key] = priority
-        if key not in self._running:
+        waiting = self._wanted.get(key)
+        if waiting is None or priority < waiting.priority:
             self._push(key, priority)
 
     def add_after(self, key: K, delay: float, priority: Priority) -> None:
@@ -95,9 +93,7 @@ class WorkQueue(Generic[K]):
             while self._heap:
                 entry = heapq.heappop(self._heap)
                 # A key that rose in priority or was forgotten left an entry behind.
-                if self._wanted.get(entry.key) is entry.priority and (
-                    entry.key not in self._running
-                ):
+                if self._wanted.get(entry.key) is entry:
                     del self._wanted[entry.key]
                     self._running.add(entry.key)
                     return entry.key
@@ -107,8 +103,8 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """The look is over; one that was wanted meanwhile takes its turn."""
         self._running.discard(key)
-        if (priority := self._wanted.get(key)) is not None:
-            self._push(key, priority)
+        if (waiting := self._wanted.get(key)) is not None:
+            self._push(key, waiting.priority)
 
     def close(self) -> None:
         """Cancel all timers."""
@@ -117,8 +113,10 @@ class WorkQueue(Generic[K]):
 
     def _push(self, key: K, priority: Priority) -> None:
         self._sequence += 1
-        heapq.heappush(self._heap, _Entry(priority, self._sequence, key))
-        self._arrived.set()
+        entry = self._wanted[key] = _Entry(priority, self._sequence, key)
+        if key not in self._running:
+            heapq.heappush(self._heap, entry)
+            self._arrived.set()
 
     def _cancel_timer(self, key: K) -> None:
         if (timer := self._timers.pop(key, None)) is not None:

@@ -27,13 +27,13 @@ class Answer:
     @property
     def message(self) -> str:
         """Grafana's message, cut; empty where it gave none."""
-        text = self.content.get("message", "") if isinstance(self.content, dict) else ""
-        return str(text)[:MAX_QUOTED]
+        text = self.content.get("message") if isinstance(self.content, dict) else None
+        return str(text or "")[:MAX_QUOTED]
 
     @property
     def is_missing_route(self) -> bool:
         """404 of the router: this server does not know the path. A handler's 404 says more."""
-        return self.status == 404 and self.message in ("Not found", "")
+        return self.status == 404 and self.is_json and self.message in ("Not found", "")
 
 
 def read_answer(response: httpx.Response) -> Answer:
@@ -43,7 +43,7 @@ def read_answer(response: httpx.Response) -> Answer:
     if is_json:
         try:
             content = json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             is_json = False
     return Answer(response.status_code, content, is_json, _retry_after(response))
 
@@ -51,12 +51,12 @@ def read_answer(response: httpx.Response) -> Answer:
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds in `Retry-After`; a date counts from the answer's own Date, so clocks may differ."""
     value = response.headers.get("retry-after", "")
-    if value.isdigit():
-        return float(value)
+    if value.isdecimal():
+        return float(value) if len(value) < 10 else None
     try:
         base = parsedate_to_datetime(response.headers["date"])
         return max(0.0, (parsedate_to_datetime(value) - base).total_seconds())
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
 

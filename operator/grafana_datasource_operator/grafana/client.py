@@ -129,7 +129,7 @@ class GrafanaClient:
         """Whether the server updates and checks by uid (9.0 and later); asked once."""
         if self._by_uid is None:
             answer = await self._request("GET", f"datasources/uid/{_PROBE_UID}/health")
-            if answer.status in (401, 429, 502, 503, 504):
+            if not answer.is_json or answer.status in (401, 429, 502, 503, 504):
                 raise to_error(answer)
             self._by_uid = not answer.is_missing_route
         return self._by_uid
@@ -221,11 +221,12 @@ def _describe(error: Exception) -> str:
 
 def _redact(answer: Answer, secrets: dict[str, SecretStr]) -> Answer:
     """`answer` without any value that we sent as a secret, should Grafana repeat one."""
-    values = [v.get_secret_value() for v in secrets.values() if v.get_secret_value()]
+    values = {v.get_secret_value() for v in secrets.values()} - {""}
     if answer.status < 400 or not isinstance(answer.content, dict) or not answer.message:
         return answer
     message = str(answer.content["message"])
-    for value in values:
+    # The longest first: one may be the beginning of another.
+    for value in sorted(values, key=len, reverse=True):
         message = message.replace(value, "…")
     content: Any = {**answer.content, "message": message}
     return Answer(answer.status, content, answer.is_json, answer.retry_after)

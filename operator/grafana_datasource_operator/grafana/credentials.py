@@ -47,10 +47,10 @@ class TokenFile:
     refused_pause = 60.0
 
     def authorization(self) -> httpx.Auth:
-        """Bearer authentication with the token that the file holds now; none while it is absent."""
+        """Bearer authentication with the token that the file holds now; none without one."""
         try:
             return _Bearer(SecretStr(self.path.read_text().strip()))
-        except OSError:
+        except (OSError, ValueError):
             return httpx.Auth()
 
     def fingerprint(self) -> object:

@@ -6,7 +6,6 @@ from urllib.request import getproxies
 
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
-from kubernetes.aio.config.config_exception import ConfigException
 
 __all__ = [
     "Configuration",
@@ -45,7 +44,8 @@ async def load_configuration() -> Configuration:
             load_incluster_config(client_configuration=configuration)
         else:
             await load_kube_config(client_configuration=configuration)
-    except (ConfigException, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever a broken file makes the loader raise
+        # Its text may quote the file, and so credentials.
         raise NoClusterError(
             "no cluster to connect to: set KUBECONFIG to a kubeconfig file, or run in a pod with"
             f" a service account ({type(error).__name__})"

@@ -75,7 +75,7 @@ def _event(about: Json, kind: str, reason: str, message: str, now: str) -> Json:
         "kind": "Event",
         # The name is made of the content, so a repeated Event meets itself, also after a restart.
         "metadata": {
-            "name": f"{meta['name'][:236]}.{same[:16]}",
+            "name": f"{meta['name'][:236].rstrip('-.')}.{same[:16]}",
             "namespace": meta["namespace"],
         },
         "involvedObject": {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ..api.model import Json
 from ..api.names import FINALIZER, GROUP, VERSION, ResourceKind
 from .api import MERGE_PATCH, METADATA_LIST, KubeApi
-from .errors import NotFoundError
+from .errors import ConflictError, NotFoundError
 
 FIELD_MANAGER = "gdso"
 
@@ -33,9 +33,16 @@ class Resources:
         """Drop our finalizer, so that a deleted object goes.
 
         Raises:
-            ConflictError: the object has changed since `raw`.
+            ConflictError: the object changes all the time.
         """
-        return await self._set_finalizers(raw, [f for f in _finalizers(raw) if f != FINALIZER])
+        try:
+            return await self._set_finalizers(raw, _without_ours(raw))
+        except ConflictError:
+            # As after the status that says that deleting takes long. Nobody can undo a deletion.
+            found = await self.get(raw["metadata"]["namespace"], raw["metadata"]["name"])
+            if found is None or found["metadata"]["uid"] != raw["metadata"]["uid"]:
+                return raw
+            return await self._set_finalizers(found, _without_ours(found))
 
     async def patch_status(self, raw: Json, status: Json) -> Json:
         """Replace the status of the object that `raw` is, and of no namesake made since.
@@ -92,6 +99,10 @@ class Resources:
     def _collection(self, namespace: str | None) -> str:
         scope = "" if namespace is None else f"/namespaces/{namespace}"
         return f"/apis/{GROUP}/{VERSION}{scope}/{self._kind.plural}"
+
+
+def _without_ours(raw: Json) -> list[str]:
+    return [finalizer for finalizer in _finalizers(raw) if finalizer != FINALIZER]
 
 
 def _finalizers(raw: Json) -> list[str]:

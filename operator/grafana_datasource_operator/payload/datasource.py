@@ -22,7 +22,7 @@ class ResolvedSecrets:
     Attributes:
         values: key -> value to send.
         kept: keys of optional references without a value: Grafana keeps what it has.
-        keeps_all: an optional Secret taken whole is absent or empty: nobody knows which keys it had.
+        keeps_all: an optional Secret taken whole is absent or empty; its keys are not known.
         revision: digest over the Secrets used, never over values; None where none is used.
     """
 

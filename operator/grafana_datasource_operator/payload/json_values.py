@@ -20,6 +20,20 @@ def escape(token: str) -> str:
     return token.replace("~", "~0").replace("/", "~1")
 
 
+def is_deeper_than(levels: int, value: Any) -> bool:
+    """Whether lists and maps in `value` are nested more deeply; not recursive itself."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [child for item in layer for child in _children(item)]
+    return any(isinstance(item, (dict, list)) for item in layer)
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
 def find_unsafe_integers(value: Any, pointer: str) -> Iterator[str]:
     """JSON Pointers of integers that the apiserver has already rounded."""
     if isinstance(value, dict):

@@ -6,7 +6,10 @@ Refused before Grafana is asked: what it takes once and never lets us correct.
 from ..api.datasource import DataSourceSpec
 from ..api.names import OWNER_KEY
 from ..errors import invalid_spec
-from .json_values import find_unsafe_integers
+from .json_values import find_unsafe_integers, is_deeper_than
+
+MAX_LEVELS = 100
+"""Far more than any plugin nests its settings, far less than Python's functions can recurse."""
 
 URL_REQUIRED = frozenset(
     {
@@ -43,6 +46,8 @@ def check_spec(spec: DataSourceSpec) -> None:
         raise invalid_spec(
             f"spec.jsonData[{OWNER_KEY}]", "is the operator's own mark; remove it from the spec"
         )
+    if is_deeper_than(MAX_LEVELS, json_data):
+        raise invalid_spec("spec.jsonData", f"is nested more than {MAX_LEVELS} levels deep")
     for pointer in find_unsafe_integers(json_data, "/jsonData"):
         raise invalid_spec(
             f"spec{pointer.replace('/jsonData', '.jsonData', 1)}",

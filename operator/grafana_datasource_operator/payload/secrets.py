@@ -53,7 +53,7 @@ def resolve_secrets(spec: DataSourceSpec, secrets: Secrets) -> ResolvedSecrets:
         values=values,
         kept=frozenset(kept - values.keys()),
         keeps_all=any(
-            not (content := secrets[source.secret_ref.name]) or not content.data
+            not (whole := secrets[source.secret_ref.name]) or not whole.data
             for source in spec.secure_json_data_from or []
         ),
         revision=_revision(spec, secrets, values.keys()),

@@ -33,7 +33,7 @@ def require_ours(state: DataSourceState, claimant: Claimant, exists: Exists) -> 
 def _foreign(state: DataSourceState, claimant: Claimant, exists: Exists) -> Stalled:
     mark = read_mark(state)
     if not isinstance(mark, Owner):
-        whose = "by another tool"
+        whose = "another tool"
     elif mark.owner_id != claimant.owner.owner_id:
         whose = f"{mark.namespace}/{mark.name} of another operator (owner id {mark.owner_id})"
     elif exists(mark.namespace, mark.name):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from ..api.datasource import DataSource, parse_data_source
+from ..api.datasource import DataSource, DeletionPolicy, parse_data_source
 from ..api.durations import parse_duration
 from ..api.model import Json
 from ..api.names import DATA_SOURCE, FORCE_DELETE, ObjectKey
@@ -66,7 +66,9 @@ class DataSourceController:
         try:
             looked = Looked(parse_data_source(raw), raw)
         except ValidationError as error:
-            return self._refuse(raw, error)
+            looked = Looked(_without_spec(raw), raw)
+            if not looked.resource.metadata.deletion_timestamp:
+                return self._refuse(looked.resource, error)
         if looked.resource.metadata.deletion_timestamp:
             return await self._delete(key, looked)
         return await self._sync(key, looked)
@@ -133,13 +135,10 @@ class DataSourceController:
             )
         return self._verdict(looked.resource, outcome, again)
 
-    def _refuse(self, raw: Json, error: ValidationError) -> Verdict:
+    def _refuse(self, resource: DataSource, error: ValidationError) -> Verdict:
         """The installed CRD let through what these models do not know."""
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         path = ".".join(str(part) for part in first["loc"])
-        resource = DataSource.model_validate(
-            {**raw, "spec": {"type": "unknown", "uid": raw.get("status", {}).get("uid")}}
-        )
         failure = Stalled(
             Reason.INVALID_SPEC, f"{path}: {first['msg']}; is the CRD of this release installed?"
         )
@@ -174,6 +173,17 @@ class DataSourceController:
         if not interval:
             return None
         return self._looks.get(key, self._started) + interval - self._clock()
+
+
+def _without_spec(raw: Json) -> DataSource:
+    """As much of a resource with an unreadable spec as its status and its deletion need."""
+    orphan = raw.get("spec", {}).get("deletionPolicy") == DeletionPolicy.ORPHAN
+    spec = {
+        "type": "unknown",
+        "uid": raw.get("status", {}).get("uid"),
+        "deletionPolicy": DeletionPolicy.ORPHAN if orphan else DeletionPolicy.DELETE,
+    }
+    return DataSource.model_validate({**raw, "spec": spec})
 
 
 def _not_synced(error: ReconcileError, again: Again) -> tuple[NotSynced, Again]:

@@ -1,0 +1,68 @@
+"""A sandbox with a running operator for all tests of a module: an operator takes seconds to start.
+
+A module takes both fixtures in by importing them under their own names; its tests use `shared`.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.sandbox import Sandbox
+from tests.servers.grafana import Grafana
+from tests.servers.kubernetes import KubernetesServer
+
+
+@contextmanager
+def open_sandbox(
+    kubernetes: KubernetesServer, grafana: Grafana, directory: Path, *, org_id: int | None = None
+) -> Iterator[Sandbox]:
+    """In a namespace of its own and, unless it is given, an organization of its own."""
+    namespace = f"shared-{secrets.token_hex(4)}"
+    kubernetes.kubectl("create", "namespace", namespace)
+    sandbox = Sandbox(
+        kubernetes=kubernetes,
+        grafana=grafana,
+        namespace=namespace,
+        org_id=org_id or _make_organization(grafana),
+        directory=directory,
+    )
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
+
+
+@pytest.fixture(scope="module", name="standing")
+def standing_sandbox(
+    kubernetes_with_crds: KubernetesServer,
+    grafana: Grafana,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Sandbox]:
+    directory = tmp_path_factory.mktemp("standing")
+    with open_sandbox(kubernetes_with_crds, grafana, directory) as sandbox:
+        # The first data source of an organization is forced to be its default: not one of a test.
+        sandbox.grafana.post("datasources", json=_FIRST).raise_for_status()
+        sandbox.start_operator()
+        yield sandbox
+
+
+@pytest.fixture(name="shared")
+def shared_sandbox(standing: Sandbox) -> Iterator[Sandbox]:
+    """The module's sandbox; what must hold everywhere is checked after each test."""
+    yield standing
+    standing.proxy.clear()
+    standing.proxy.accept()
+    standing.check_everywhere()
+
+
+_FIRST = {"name": "first of the organization", "type": "testdata", "access": "proxy"}
+
+
+def _make_organization(grafana: Grafana) -> int:
+    with httpx.Client(base_url=grafana.url, auth=grafana.admin, trust_env=False) as client:
+        answer = client.post("/api/orgs", json={"name": secrets.token_hex(8)})
+        return int(answer.raise_for_status().json()["orgId"])

@@ -1,0 +1,91 @@
+"""Resources, Secrets and answers for tests; what a test does not care about is filled in."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from grafana_datasource_operator.api.datasource import DataSource, parse_data_source
+from grafana_datasource_operator.api.grafana_json import DataSourceState
+from grafana_datasource_operator.api.names import API_VERSION, DATA_SOURCE, OWNER_KEY
+from grafana_datasource_operator.api.secret import SecretContent
+from grafana_datasource_operator.payload.datasource import (
+    DesiredDataSource,
+    ResolvedSecrets,
+    build_desired,
+)
+from grafana_datasource_operator.payload.identity import Owner
+
+Json = dict[str, Any]
+
+OWNER = Owner("owner-1", "monitoring", "prometheus")
+UID = "monitoring_prometheus"
+SPEC: Json = {"type": "prometheus", "url": "http://prometheus:9090"}
+
+
+def raw_resource(
+    *,
+    namespace: str = "monitoring",
+    name: str = "prometheus",
+    kind: str = DATA_SOURCE.kind,
+    uid: str = "11111111-0000-0000-0000-000000000000",
+    generation: int = 1,
+    version: int = 1,
+    spec: Json | None = None,
+    status: Json | None = None,
+    **metadata: Any,
+) -> Json:
+    """One object as a watch delivers it; further keywords go into metadata."""
+    raw: Json = {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "uid": uid,
+            "generation": generation,
+            "resourceVersion": str(version),
+            **metadata,
+        },
+        "spec": SPEC if spec is None else spec,
+    }
+    return raw if status is None else {**raw, "status": status}
+
+
+def resource(**arguments: Any) -> DataSource:
+    """The same, parsed."""
+    return parse_data_source(raw_resource(**arguments))
+
+
+def desired_of(
+    secrets: ResolvedSecrets | None = None, *, owner: Owner = OWNER, **spec: Any
+) -> DesiredDataSource:
+    """What a resource with these fields of spec asks for."""
+    return build_desired(resource(spec={**SPEC, **spec}), secrets or ResolvedSecrets(), owner)
+
+
+def state(**fields: Any) -> DataSourceState:
+    """A data source as Grafana answers it: by default what `desired_of()` asks for."""
+    held = {
+        "id": 7,
+        "uid": UID,
+        "name": "prometheus",
+        "type": "prometheus",
+        "access": "proxy",
+        "url": "http://prometheus:9090",
+        "jsonData": {OWNER_KEY: str(OWNER)},
+        "version": 3,
+    }
+    return DataSourceState.model_validate({**held, **fields})
+
+
+def secret(
+    name: str, *, uid: str = "s-1", version: str = "1", data: Mapping[str, str | bytes]
+) -> SecretContent:
+    """A Secret as the apiserver hands it out, with its values in base64."""
+    encoded = {
+        key: base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
+        for key, value in data.items()
+    }
+    return SecretContent(name, uid, version, {k: SecretStr(v) for k, v in encoded.items()})

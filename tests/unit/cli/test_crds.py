@@ -1,0 +1,30 @@
+"""`gdso crds`: the definitions as text or as files."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grafana_datasource_operator.cli import main
+
+NAME = "gdso.dev_grafanadatasources.yaml"
+
+
+def test_definitions_are_printed_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crds"]) == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [document["metadata"]["name"] for document in documents] == [
+        "grafanadatasources.gdso.dev"
+    ]
+
+
+def test_definitions_are_written_as_files_and_a_second_time_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "deep" / "crds"
+    for _ in range(2):
+        assert main(["crds", "--output-dir", str(directory)]) == 0
+        assert capsys.readouterr().out == ""
+        assert [path.name for path in directory.iterdir()] == [NAME]
+    main(["crds"])
+    assert (directory / NAME).read_text() == capsys.readouterr().out

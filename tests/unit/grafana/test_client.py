@@ -1,0 +1,451 @@
+"""The client on the wire: routes, headers, and texts that betray nothing."""
+
+import json
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+
+from grafana_datasource_operator.api.grafana_json import DataSourceBody
+from grafana_datasource_operator.grafana import errors
+from grafana_datasource_operator.grafana.client import GrafanaClient
+from grafana_datasource_operator.grafana.credentials import UserPassword
+from tests.canary import find_leaks
+from tests.unit.grafana.wire import TOKEN, Answering, Wire, answer, client_on, data_source, page
+
+_TRANSCRIPTS = Path(__file__).parents[2] / "contract" / "transcripts"
+
+Call = Callable[[GrafanaClient], Coroutine[Any, Any, object]]
+
+
+def _body(uid: str = "prom-a", version: int | None = None, **secrets: str) -> DataSourceBody:
+    return DataSourceBody(
+        uid=uid,
+        name="Prom A",
+        type="prometheus",
+        access="proxy",
+        url="http://p",
+        user="",
+        database="",
+        basic_auth=False,
+        basic_auth_user="",
+        with_credentials=False,
+        is_default=False,
+        json_data={},
+        secure_json_data={key: SecretStr(value) for key, value in secrets.items()},
+        version=version,
+    )
+
+
+def _new_server(request: httpx.Request) -> httpx.Response:
+    """9.0 and later, with one data source."""
+    if request.url.path.endswith("/health"):
+        return answer(500, {"message": "Unable to load datasource metadata"})
+    if request.url.path == "/api/org":
+        return answer(200, {"id": 3, "name": "Main Org."})
+    if request.method == "GET":
+        return answer(200, data_source())
+    return answer(200, {"datasource": data_source(version=2), "message": "Datasource added"})
+
+
+def _old_server(request: httpx.Request) -> httpx.Response:
+    """8.5: no PUT and no health by uid."""
+    by_uid = "/uid/" in request.url.path
+    if by_uid and (request.url.path.endswith("/health") or request.method == "PUT"):
+        return answer(404, {"message": "Not found"})
+    return _new_server(request)
+
+
+CALLS: dict[str, Call] = {
+    "org": lambda c: c.get_org_id(),
+    "get": lambda c: c.get_data_source("prom-a"),
+    "get by name": lambda c: c.get_data_source_by_name("Prom A"),
+    "create": lambda c: c.create_data_source(_body(token="secret-value-1")),
+    "update": lambda c: c.update_data_source(7, _body(token="secret-value-1")),
+    "delete": lambda c: c.delete_data_source("prom-a"),
+    "health": lambda c: c.check_health("prom-a", 7),
+    "resource": lambda c: c.get_resource("prom-a", 7, "labels"),
+}
+_CHECKED = {name: call for name, call in CALLS.items() if name not in ("health", "resource")}
+"""Calls that judge the answer themselves."""
+
+_every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+_every_checked_call = pytest.mark.parametrize("call", _CHECKED.values(), ids=_CHECKED)
+
+
+def _with_uid_routes(answering: Answering) -> Wire:
+    """A wire on which only the question for routes is answered as a new server does."""
+    return Wire(lambda r: _new_server(r) if "gdso-probe" in r.url.path else answering(r))
+
+
+async def _failure(call: Call, wire: Wire, **arguments: Any) -> errors.GrafanaError:
+    async with client_on(wire, **arguments) as client:
+        with pytest.raises(errors.GrafanaError) as failed:
+            await call(client)
+    return failed.value
+
+
+# --- routes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        ("org", "GET /api/org"),
+        ("get", "GET /api/datasources/uid/prom-a"),
+        ("get by name", "GET /api/datasources/name/Prom%20A"),
+        ("create", "POST /api/datasources"),
+        ("update", "PUT /api/datasources/uid/prom-a"),
+        ("delete", "DELETE /api/datasources/uid/prom-a"),
+        ("health", "GET /api/datasources/uid/prom-a/health"),
+        ("resource", "GET /api/datasources/uid/prom-a/resources/labels"),
+    ],
+)
+@pytest.mark.parametrize("root", ["", "/", "/grafana", "/grafana/"])
+async def test_each_call_has_its_route_below_the_url(call: str, line: str, root: str) -> None:
+    wire = Wire(
+        lambda request: _new_server(
+            httpx.Request(request.method, str(request.url).replace("/grafana/", "/"))
+        )
+    )
+    async with client_on(wire, url=f"http://grafana.example{root}") as client:
+        await CALLS[call](client)
+    assert wire.lines[-1] == line.replace(" /api", f" {root.rstrip('/')}/api")
+
+
+@pytest.mark.parametrize(
+    ("text", "segment"),
+    [
+        ("a b", "a%20b"),
+        ("a/b", "a%2Fb"),
+        ("a?b=c&d#e", "a%3Fb%3Dc%26d%23e"),
+        ("50%", "50%25"),
+        ("ä", "%C3%A4"),
+        (".", "%2E"),
+        ("..", "%2E%2E"),
+        ("../../admin/users", "%2E%2E%2F%2E%2E%2Fadmin%2Fusers"),
+        ("http://elsewhere/x", "http%3A%2F%2Felsewhere%2Fx"),
+    ],
+)
+async def test_a_uid_or_name_is_one_segment_of_the_path_whatever_it_holds(
+    text: str, segment: str
+) -> None:
+    wire = Wire(_new_server)
+    async with client_on(wire) as client:
+        await client.get_data_source(text)
+        await client.get_data_source_by_name(text)
+        await client.delete_data_source(text)
+        wire.requests.clear()
+        await client.get_data_source(text)
+        await client.get_data_source_by_name(text)
+        await client.delete_data_source(text)
+        await client.has_uid_routes()
+        await client.update_data_source(7, _body(uid=text))
+        await client.check_health(text, 7)
+    assert wire.lines == [
+        f"GET /api/datasources/uid/{segment}",
+        f"GET /api/datasources/name/{segment}",
+        f"DELETE /api/datasources/uid/{segment}",
+        "GET /api/datasources/uid/gdso-probe/health",
+        f"PUT /api/datasources/uid/{segment}",
+        f"GET /api/datasources/uid/{segment}/health",
+    ]
+    assert {request.url.host for request in wire.requests} == {"grafana.example"}
+
+
+async def test_a_server_without_the_newer_routes_is_served_by_id_and_asked_about_it_once() -> None:
+    wire = Wire(_old_server)
+    async with client_on(wire) as client:
+        for _ in range(2):
+            await client.update_data_source(7, _body())
+            await client.check_health("prom-a", 7)
+            await client.get_resource("prom-a", 7, "/labels")
+    once = [
+        "PUT /api/datasources/7",
+        "GET /api/datasources/7/health",
+        "GET /api/datasources/7/resources/labels",
+    ]
+    assert wire.lines == ["GET /api/datasources/uid/gdso-probe/health", *once, *once]
+
+
+def _recorded_health(server: str) -> httpx.Response:
+    rows = map(json.loads, (_TRANSCRIPTS / f"{server}.jsonl").read_text().splitlines())
+    row = next(row for row in rows if row["case"] == "ds.health.uid.missing")
+    return httpx.Response(
+        row["status"],
+        content=json.dumps(row["response"]),
+        headers={"Content-Type": row["contentType"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("server", "has_them"), [("8.5.9", False), ("9.4.0-pre", True), ("12.4.0", True)]
+)
+async def test_which_routes_a_server_has_shows_in_its_answer_about_a_uid_that_nobody_has(
+    server: str, has_them: bool
+) -> None:
+    async with client_on(Wire(lambda _: _recorded_health(server))) as client:
+        assert await client.has_uid_routes() is has_them
+
+
+@pytest.mark.parametrize(
+    "unhelpful",
+    [answer(s) for s in (401, 429, 502, 503, 504)]
+    + [page(200), page(302), page(404), page(500), page(502)],
+    ids=str,
+)
+async def test_an_answer_that_says_nothing_about_routes_is_not_remembered(
+    unhelpful: httpx.Response,
+) -> None:
+    answers = [unhelpful, answer(404, {"message": "Not found"})]
+    async with client_on(Wire(lambda _: answers.pop(0))) as client:
+        with pytest.raises(errors.Unaskable):
+            await client.has_uid_routes()
+        assert await client.has_uid_routes() is False
+
+
+# --- what is sent and understood ----------------------------------------------------------------
+
+
+async def test_a_body_arrives_as_json_with_its_secrets_and_version() -> None:
+    wire = Wire(_new_server)
+    async with client_on(wire) as client:
+        await client.update_data_source(7, _body(version=4, password="line\n€"))
+    sent = json.loads(wire.requests[-1].content)
+    assert wire.requests[-1].headers["Content-Type"] == "application/json"
+    assert sent["secureJsonData"] == {"password": "line\n€"}
+    assert sent["version"] == 4
+    assert sent["uid"] == "prom-a"
+
+
+@pytest.mark.parametrize(("org_id", "header"), [(None, None), (3, "3")])
+async def test_the_organization_is_named_where_one_was_set(
+    org_id: int | None, header: str | None
+) -> None:
+    wire = Wire(_new_server)
+    async with client_on(wire, org_id=org_id) as client:
+        assert await client.get_org_id() == 3
+    (request,) = wire.requests
+    assert request.headers.get("X-Grafana-Org-Id") == header
+    assert request.headers["User-Agent"] == "gdso/unit"
+    assert "X-Grafana-NoCache" not in request.headers
+
+
+async def test_answers_become_states() -> None:
+    shown = data_source(
+        basicAuth=True,
+        basicAuthUser="u",
+        isDefault=True,
+        secureJsonFields={"set": True, "unset": False},
+        readOnly=True,
+        fieldOfTomorrow={"x": 1},
+    )
+    async with client_on(Wire(lambda _: answer(200, shown))) as client:
+        state = await client.get_data_source("prom-a")
+    assert state is not None
+    assert (state.id, state.uid, state.name, state.version) == (7, "prom-a", "Prom A", 1)
+    assert (state.basic_auth, state.basic_auth_user, state.is_default) == (True, "u", True)
+    assert state.secret_keys == {"set"}
+    assert state.read_only
+
+
+async def test_writes_answer_the_state_that_grafana_says_it_holds() -> None:
+    async with client_on(Wire(_new_server)) as client:
+        created = await client.create_data_source(_body())
+        updated = await client.update_data_source(7, _body())
+    assert (created.version, updated.version) == (2, 2)
+
+
+async def test_what_does_not_exist_is_none_to_a_reader_and_an_error_to_a_deleter() -> None:
+    async with client_on(
+        Wire(lambda _: answer(404, {"message": "Data source not found"}))
+    ) as client:
+        assert await client.get_data_source("nope") is None
+        assert await client.get_data_source_by_name("nope") is None
+        with pytest.raises(errors.NotFound):
+            await client.delete_data_source("nope")
+
+
+@pytest.mark.parametrize(
+    "response", [page(404), answer(404, {"message": "Not found"}), answer(404)]
+)
+async def test_a_404_of_something_else_never_says_that_a_data_source_is_gone(
+    response: httpx.Response,
+) -> None:
+    async with client_on(Wire(lambda _: response)) as client:
+        with pytest.raises(errors.Unavailable):
+            await client.get_data_source("prom-a")
+        with pytest.raises(errors.Unavailable):
+            await client.delete_data_source("prom-a")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"status": "ok"},
+        {"id": None},
+        {"id": "one"},
+        {"datasource": None},
+        {"datasource": {"id": 7}},
+        {"datasource": [], "id": []},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["org", "get", "get by name", "create", "update"])
+async def test_json_of_something_else_is_an_answer_of_no_grafana(name: str, content: Any) -> None:
+    wire = _with_uid_routes(lambda _: answer(200, content))
+    failure = await _failure(CALLS[name], wire)
+    assert isinstance(failure, errors.Unavailable)
+    assert "check the URL" in failure.message
+
+
+async def test_health_and_resources_are_answered_whatever_they_say() -> None:
+    sick = {"status": "ERROR", "message": "connection refused"}
+    async with client_on(_with_uid_routes(lambda _: answer(400, sick))) as client:
+        health = await client.check_health("prom-a", 7)
+        labels = await client.get_resource("prom-a", 7, "labels")
+    assert (health.status, health.content["status"]) == (400, "ERROR")
+    assert (labels.status, labels.message) == (400, "connection refused")
+
+
+# --- where requests never go --------------------------------------------------------------------
+
+
+@_every_checked_call
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(call: Call, status: int) -> None:
+    def redirect(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers={"Location": "http://elsewhere.example/api"})
+
+    wire = _with_uid_routes(redirect)
+    failure = await _failure(call, wire)
+    assert isinstance(failure, errors.Unavailable)
+    assert {request.url.host for request in wire.requests} == {"grafana.example"}
+
+
+async def test_proxies_and_netrc_of_the_environment_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+        monkeypatch.setenv(variable.lower(), "http://127.0.0.1:1")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine grafana.example login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    wire = Wire(_new_server)
+    for url in ("http://grafana.example", "https://grafana.example"):
+        async with client_on(wire, url=url) as client:
+            assert await client.get_org_id() == 3
+    assert [r.headers["Authorization"] for r in wire.requests] == [f"Bearer {TOKEN}"] * 2
+
+
+# --- what is never told -------------------------------------------------------------------------
+
+_SECRET_URL = "http://admin:url-password-1@grafana.example:3000"
+
+
+@_every_call
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (httpx.ConnectError(f"cannot reach {_SECRET_URL}"), "connecting failed"),
+        (httpx.ReadError(f"lost {_SECRET_URL}"), "the connection broke"),
+        (httpx.WriteError(f"lost {_SECRET_URL}"), "the connection broke"),
+        (httpx.RemoteProtocolError(f"odd answer of {_SECRET_URL}"), "the connection broke"),
+        (httpx.LocalProtocolError("Illegal header value url-password-1"), "LocalProtocolError"),
+        (httpx.ConnectTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
+        (httpx.ReadTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
+        (httpx.PoolTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
+        (httpx.InvalidURL(f"odd: {_SECRET_URL}"), "its URL is not valid"),
+        (httpx.UnsupportedProtocol(f"odd: {_SECRET_URL}"), "its URL is not valid"),
+        (httpx.ProxyError(f"odd: {_SECRET_URL}"), "ProxyError"),
+        (httpx.DecodingError(f"odd: {_SECRET_URL}"), "DecodingError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_no_connection_is_told_by_its_kind_alone(
+    call: Call, raised: Exception, said: str
+) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise raised
+
+    failure = await _failure(call, Wire(fail), url=_SECRET_URL)
+    assert isinstance(failure, errors.Unreachable)
+    assert said in failure.message
+    shown = {
+        "error": f"{failure}{failure!r}{vars(failure)}",
+        "traceback": "".join(traceback.format_exception(failure)),
+    }
+    assert find_leaks(["url-password-1", TOKEN, "secret-value-1"], shown) == []
+    assert "grafana.example" not in shown["error"]
+
+
+@_every_checked_call
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 502])
+async def test_no_answer_makes_an_error_show_url_or_credentials(call: Call, status: int) -> None:
+    credentials = UserPassword("admin", SecretStr("basic-password-1"))
+    wire = Wire(lambda _: answer(status, {"message": "no"}))
+    failure = await _failure(call, wire, credentials=credentials, url=_SECRET_URL)
+    shown = {"error": f"{failure}{failure!r}{vars(failure)}"}
+    assert find_leaks(["basic-password-1", "url-password-1", "grafana.example"], shown) == []
+
+
+@pytest.mark.parametrize("name", ["create", "update"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "bad value secret-value-1",
+        "secret-value-1secret-value-1",
+        f"{'m' * 250}secret-value-1",
+        'invalid: "secret-value-1"',
+    ],
+)
+async def test_a_secret_that_grafana_repeats_is_blotted_out(name: str, message: str) -> None:
+    wire = _with_uid_routes(lambda _: answer(400, {"message": message, "error": message}))
+    failure = await _failure(CALLS[name], wire)
+    assert isinstance(failure, errors.Rejected)
+    assert "secret" not in failure.message
+    assert "…" in failure.message
+
+
+async def test_a_secret_that_begins_like_another_one_leaves_no_rest_behind() -> None:
+    body = _body(short="secret-value", long="secret-value-and-its-rest")
+    wire = Wire(lambda _: answer(400, {"message": "bad: secret-value-and-its-rest, secret-value!"}))
+    failure = await _failure(lambda c: c.create_data_source(body), wire)
+    assert '"bad: …, …!"' in failure.message
+
+
+async def test_a_message_that_holds_no_secret_is_left_alone_also_by_blanked_ones() -> None:
+    wire = Wire(lambda _: answer(400, {"message": "invalid URL"}))
+    failure = await _failure(lambda c: c.create_data_source(_body(blank="", other="x9x9x9")), wire)
+    assert '"invalid URL"' in failure.message
+
+
+# --- metrics ------------------------------------------------------------------------------------
+
+
+def _requests(method: str, code: str) -> float:
+    labels = {"instance": "counted", "method": method, "code": code}
+    return REGISTRY.get_sample_value("gdso_grafana_requests_total", labels) or 0
+
+
+async def test_every_request_is_counted_by_method_and_answer() -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/org":
+            raise httpx.ConnectError("nobody there")
+        return _new_server(request)
+
+    before = {code: _requests("GET", code) for code in ("200", "500", "none")}
+    async with client_on(Wire(serve), name="counted") as client:
+        await client.get_data_source("prom-a")
+        await client.has_uid_routes()
+        with pytest.raises(errors.Unreachable):
+            await client.get_org_id()
+    grown = {code: _requests("GET", code) - before[code] for code in before}
+    assert grown == {"200": 1, "500": 1, "none": 1}
