@@ -39,12 +39,13 @@ class Backoffs:
             yield 2 * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 
 
-def configure_kopf(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
+def configure_kopf(settings: kopf.OperatorSettings) -> None:
     """Set what keeps kopf from writing, from waiting, and from dying."""
     settings.peering.standalone = True
     settings.posting.enabled = False
-    # Without rights on the cluster, kopf would ask for CRDs and namespaces for 54 s.
-    settings.scanning.disabled = namespaced
+    # Its watch of CRDs asks discovery too early for one that was applied again, and goes blind;
+    # without it, a CRD that goes ends the process. Where CRDs may not be watched, it costs 54 s.
+    settings.scanning.disabled = True
     settings.queueing.worker_limit = None
     settings.queueing.idle_timeout = 1.0
     settings.queueing.exit_timeout = 2.0

@@ -200,13 +200,21 @@ def test_what_vanishes_between_look_and_delete_is_no_obstacle(shared: Sandbox) -
 def test_a_slow_deletion_says_that_it_goes_on(shared: Sandbox) -> None:
     make(shared, "slow")
     uid = shared.uid("slow")
-    shared.proxy.delay(8, requests_of("GET", f"/api/datasources/uid/{uid}"), times=1)
+    shared.proxy.delay(8, requests_of("GET", f"/api/datasources/uid/{uid}"))
+    mark = shared.proxy.mark()
     shared.delete("slow")
     deleting = shared.wait_for_reason("slow", "Deleting")
     assert find_condition(deleting, "Reconciling") is not None
     assert shared.held(shared.uid("slow"))["name"] == "slow"
     shared.wait_gone("slow")
     assert shared.in_grafana(uid) is None
+    path = f"/api/datasources/uid/{uid}"
+    assert shared.grafana_requests(mark) == [f"GET {path}", f"DELETE {path}"]
+    shared.wait("slow", lambda _: "Deleted" in reasons(shared, "slow"), "the event Deleted")
+
+
+def reasons(sandbox: Sandbox, name: str) -> set[str]:
+    return {event["reason"] for event in sandbox.events(name)}
 
 
 def test_fifty_deletions_at_once_cost_two_requests_and_one_write_each(shared: Sandbox) -> None:

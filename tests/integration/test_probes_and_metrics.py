@@ -255,30 +255,29 @@ WRONG = "not-a-value-to-be-repeated"
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("variable", "value"),
     [
-        ({"GDSO_GRAFANA_URL": f"ftp://{WRONG}"}, "GDSO_GRAFANA_URL"),
-        ({"GDSO_GRAFANA_URL": f"http://user:{WRONG}@grafana"}, "GDSO_GRAFANA_URL"),
-        ({"GDSO_GRAFANA_ORG_ID": WRONG}, "GDSO_GRAFANA_ORG_ID"),
-        ({"GDSO_RESYNC_INTERVAL": WRONG}, "GDSO_RESYNC_INTERVAL"),
-        ({"GDSO_RESYNC_INTERVAL": "500ms"}, "GDSO_RESYNC_INTERVAL"),
-        ({"GDSO_LOG_LEVEL": WRONG}, "GDSO_LOG_LEVEL"),
-        ({"GDSO_LOG_FORMAT": WRONG}, "GDSO_LOG_FORMAT"),
-        ({"GDSO_OWNER_ID": f"{WRONG}/with/slashes"}, "GDSO_OWNER_ID"),
-        ({"GDSO_HTTP_ADDRESS": WRONG}, "GDSO_HTTP_ADDRESS"),
-        ({"GDSO_HTTP_ADDRESS": f"127.0.0.1:{WRONG}"}, "GDSO_HTTP_ADDRESS"),
-        ({"GDSO_GRAFANA_TOKEN": ""}, "GDSO_GRAFANA_TOKEN"),
-        ({"GDSO_GRAFANA_TOKEN_FILE": f"/{WRONG}"}, "GDSO_GRAFANA_TOKEN_FILE"),
-        ({"GDSO_GRAFANA_PASSWORD": WRONG}, "GDSO_GRAFANA_PASSWORD"),
+        ("GDSO_GRAFANA_URL", f"ftp://{WRONG}"),
+        ("GDSO_GRAFANA_URL", f"http://user:{WRONG}@grafana"),
+        ("GDSO_GRAFANA_ORG_ID", WRONG),
+        ("GDSO_RESYNC_INTERVAL", WRONG),
+        ("GDSO_RESYNC_INTERVAL", "500ms"),
+        ("GDSO_LOG_LEVEL", WRONG),
+        ("GDSO_LOG_FORMAT", WRONG),
+        ("GDSO_OWNER_ID", f"{WRONG}/with/slashes"),
+        ("GDSO_HTTP_ADDRESS", WRONG),
+        ("GDSO_HTTP_ADDRESS", f"127.0.0.1:{WRONG}"),
+        ("GDSO_GRAFANA_TOKEN", ""),
+        ("GDSO_GRAFANA_TOKEN_FILE", f"/{WRONG}"),
+        ("GDSO_GRAFANA_PASSWORD", WRONG),
     ],
-    ids=str,
 )
 def test_a_wrong_setting_ends_it_with_code_2_naming_the_variable_and_not_the_value(
-    tmp_path: Path, settings: dict[str, str], named: str
+    tmp_path: Path, variable: str, value: str
 ) -> None:
-    code, said = run_to_its_end(tmp_path / "kubeconfig", **settings)
+    code, said = run_to_its_end(tmp_path / "kubeconfig", **{variable: value})
     assert code == 2
-    assert named in said
+    assert variable in said
     assert WRONG not in said
     assert "Traceback" not in said
 

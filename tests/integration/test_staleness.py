@@ -145,14 +145,23 @@ async def test_a_view_that_catches_up_in_time_is_none(
     await comparing
 
 
+def comparing_often(directory: Path, *, tolerated_lag: float) -> dict[str, str]:
+    """Settings of an operator."""
+    return with_constants(
+        directory / "constants",
+        "engine.staleness",
+        {
+            "SHORTEST_PERIOD_SECONDS": 0.1,
+            "LONGEST_PERIOD_SECONDS": 0.2,
+            "TOLERATED_LAG_SECONDS": tolerated_lag,
+        },
+    )
+
+
 def test_an_operator_drops_a_resource_whose_deletion_its_watch_lost(
     sandbox: Sandbox, kubernetes_side: ProxiedKubernetes, tmp_path: Path
 ) -> None:
-    quick = with_constants(
-        tmp_path / "patch",
-        "engine.staleness",
-        {"SHORTEST_PERIOD_SECONDS": 0.1, "LONGEST_PERIOD_SECONDS": 0.2},
-    )
+    quick = comparing_often(tmp_path, tolerated_lag=5.0)
     operator = kubernetes_side.make_operator(**quick).start()
     sandbox.apply("ghost", WAITING)  # never had our finalizer, so it goes at once
     sandbox.wait_for_reason("ghost", "WaitingForSecret")
@@ -170,15 +179,7 @@ def test_an_operator_drops_a_resource_whose_deletion_its_watch_lost(
 def test_an_operator_whose_watch_went_silent_ends_with_code_1_and_the_next_catches_up(
     sandbox: Sandbox, kubernetes_side: ProxiedKubernetes, tmp_path: Path
 ) -> None:
-    quick = with_constants(
-        tmp_path / "patch",
-        "engine.staleness",
-        {
-            "SHORTEST_PERIOD_SECONDS": 0.1,
-            "LONGEST_PERIOD_SECONDS": 0.2,
-            "TOLERATED_LAG_SECONDS": 1.0,
-        },
-    )
+    quick = comparing_often(tmp_path, tolerated_lag=1.0)
     operator = kubernetes_side.make_operator(**quick).start()
     sandbox.apply("changed", PLAIN)
     sandbox.wait_ready("changed")

@@ -6,10 +6,10 @@ Engine, workers, controller, client and breaker are the real ones; days pass in 
 import asyncio
 import copy
 import json
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 from pydantic import SecretStr
@@ -41,6 +41,8 @@ NAMESPACE = "monitoring"
 OWNER_ID = "owner-1"
 RESYNC_SECONDS = 600.0
 _WATCH_DELAY_SECONDS = 0.01
+_NO_ROUTE = answer(404, {"message": "Not found"})
+_NAME_TAKEN = "data source with the same name already exists"
 
 
 def timestamp() -> str:
@@ -165,9 +167,10 @@ class Kubernetes(KubeApi):
 
 
 class Grafana:
-    """Data sources of one organization behind the HTTP API; 9.0 and later."""
+    """Data sources of one organization behind the HTTP API, of today or of before 9.0."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_old: bool = False) -> None:
+        self._is_old = is_old
         self.held: dict[str, Json] = {}
         self.secrets: dict[str, dict[str, str]] = {}
         self.failing: Callable[[], httpx.Response] | None = None
@@ -213,17 +216,23 @@ class Grafana:
         if path == "/api/org":
             return answer(200, {"id": 1})
         if path.endswith("/health"):
-            return answer(500, {"message": "Unable to load datasource metadata"})
+            return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
         if self.faults and request.method != "GET":
             self.faults -= 1
             return answer(500, {"message": "Failed to update datasource"})
         body = json.loads(request.content) if request.content else {}
         if request.method == "POST":
             return self._create(body)
-        found = re.fullmatch(r"/api/datasources/uid/([^/]+)", path)
-        if found is None or found[1] not in self.held:
+        return self._find_and_serve(request.method, path, body)
+
+    def _find_and_serve(self, method: str, path: str, body: Json) -> httpx.Response:
+        by, _, value = path.removeprefix("/api/datasources/").rpartition("/")
+        if self._is_old and method == "PUT" and by == "uid":
+            return _NO_ROUTE
+        found = [uid for uid, held in self.held.items() if str(held[by or "id"]) == unquote(value)]
+        if not found:
             return answer(404, {"message": "Data source not found"})
-        return self._serve(request.method, found[1], body)
+        return self._serve(method, found[0], body)
 
     def _serve(self, method: str, uid: str, body: Json) -> httpx.Response:
         if method == "GET":
@@ -233,11 +242,11 @@ class Grafana:
             del self.held[uid], self.secrets[uid]
             return answer(200, {"message": "Data source deleted"})
         if self._name_is_taken(body["name"], uid):
-            return answer(409, {"message": "data source with the same name already exists"})
+            return answer(500 if self._is_old else 409, {"message": _NAME_TAKEN})
         if body["version"] < self.held[uid]["version"]:
             return answer(409, {"message": "already been updated by someone else"})
         self.secrets[uid] |= body.pop("secureJsonData", {})
-        for name in ("url", "basicAuthUser"):
+        for name in ("url", "basicAuthUser", *(["database"] if self._is_old else [])):
             body[name] = body[name] or self.held[uid].get(name, "")
         self.held[uid] |= {**body, "version": body["version"] + 1}
         return answer(200, {"datasource": self._shown(uid)})
@@ -245,7 +254,7 @@ class Grafana:
     def _create(self, body: Json) -> httpx.Response:
         uid = body["uid"]
         if self._name_is_taken(body["name"], uid):
-            return answer(409, {"message": "data source with the same name already exists"})
+            return answer(409, {"message": _NAME_TAKEN})
         if uid in self.held:
             return answer(409, {"message": "data source with the same uid already exists"})
         self._ids += 1
@@ -258,17 +267,18 @@ class Grafana:
         return any(held["name"] == name for key, held in self.held.items() if key != uid)
 
     def _shown(self, uid: str) -> Json:
-        fields = {key: True for key, value in self.secrets[uid].items() if value}
+        secrets = self.secrets[uid].items()
+        fields = {key: True for key, value in secrets if value or self._is_old}
         return {**self.held[uid], "secureJsonFields": fields}
 
 
 class Operator:
     """One run of the operator's parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, old_grafana: bool = False) -> None:
         self.engine = Engine(View(references_of), is_settled)
         self.kubernetes = Kubernetes(self._deliver)
-        self.grafana = Grafana()
+        self.grafana = Grafana(is_old=old_grafana)
         self._tasks = set[asyncio.Task[None]]()
 
     def _deliver(self, raw: Json, deleted: bool) -> None:
@@ -361,9 +371,9 @@ class Operator:
 
 
 @asynccontextmanager
-async def an_operator() -> AsyncIterator[Operator]:
+async def an_operator(*, old_grafana: bool = False) -> AsyncIterator[Operator]:
     """Everything, running."""
-    operator = Operator()
+    operator = Operator(old_grafana=old_grafana)
     operator.start()
     try:
         yield operator

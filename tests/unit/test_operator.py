@@ -8,6 +8,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from grafana_datasource_operator.api.names import OWNER_KEY
 from tests.unit.grafana.wire import answer
@@ -134,6 +135,22 @@ async def test_a_request_to_reconcile_is_followed_at_once_and_acknowledged() -> 
         assert status["lastHandledReconcileAt"] == "now"
 
 
+@in_virtual_time
+async def test_a_server_of_before_9_0_is_served_by_id_and_left_alone_where_it_cannot_obey() -> None:
+    async with an_operator(old_grafana=True) as operator:
+        operator.write_secret("auth", token="value-1")
+        await _in_sync(operator, secureJsonData=TOKEN, database="old")
+        await _in_sync(operator, url="http://new")
+        assert operator.grafana.requests[-1] == "PUT /api/datasources/1"
+        held = operator.grafana.held[UID]
+        assert (held["url"], held["database"]) == ("http://new", "old")
+        assert operator.grafana.secrets[UID] == {"token": ""}
+        assert "no update clears the old database" in operator.message("prometheus")
+        written = len(operator.grafana.written_at[UID])
+        await asyncio.sleep(3 * RESYNC_SECONDS)
+        assert len(operator.grafana.written_at[UID]) == written
+
+
 # --- what others do -----------------------------------------------------------------------------
 
 
@@ -147,6 +164,23 @@ async def test_a_hand_edit_is_undone_within_a_resync() -> None:
         assert held["url"] == "http://prometheus:9090"
         assert held["jsonData"] == {OWNER_KEY: f"owner-1/{NAMESPACE}/prometheus"}
         assert operator.event_reasons()[-1] == "DriftCorrected"
+
+
+def _corrections() -> float:
+    labels = {"kind": "GrafanaDataSource"}
+    return REGISTRY.get_sample_value("gdso_drift_corrected_total", labels) or 0
+
+
+@in_virtual_time
+async def test_corrections_are_counted_and_wishes_are_not() -> None:
+    async with an_operator() as operator:
+        before = _corrections()
+        await _in_sync(operator)
+        await _in_sync(operator, url="http://new")
+        assert _corrections() == before
+        operator.grafana.edit(UID, url="http://by-hand")
+        await asyncio.sleep(RESYNC_SECONDS + 1)
+        assert _corrections() == before + 1
 
 
 @in_virtual_time
@@ -218,6 +252,36 @@ async def test_a_name_that_is_taken_is_a_conflict_until_it_is_free() -> None:
         operator.grafana.held["somebody"]["name"] = "other"
         await asyncio.sleep(61)
         assert operator.ready("prometheus") == READY
+
+
+@pytest.mark.parametrize("old_grafana", [False, True])
+@in_virtual_time
+async def test_a_new_name_that_is_taken_is_a_conflict_whatever_the_server_calls_it(
+    old_grafana: bool,
+) -> None:
+    async with an_operator(old_grafana=old_grafana) as operator:
+        await _in_sync(operator)
+        operator.grafana.add("somebody", name="taken")
+        operator.kubernetes.apply("prometheus", name="taken", url="http://new")
+        await asyncio.sleep(5)
+        assert operator.ready("prometheus") == ("False", "NameConflict")
+        operator.kubernetes.apply("prometheus", url="http://new")
+        await asyncio.sleep(5)
+        assert operator.ready("prometheus") == READY
+
+
+@in_virtual_time
+async def test_a_locked_database_is_no_conflict_of_names() -> None:
+    async with an_operator(old_grafana=True) as operator:
+        await _in_sync(operator)
+        operator.grafana.faults = 1000
+        operator.kubernetes.apply("prometheus", name="free")
+        await asyncio.sleep(5)
+        assert operator.ready("prometheus") == ("False", "GrafanaError")
+        operator.grafana.faults = 0
+        await asyncio.sleep(20)
+        assert operator.ready("prometheus") == READY
+        assert operator.grafana.held[UID]["name"] == "free"
 
 
 @in_virtual_time

@@ -80,7 +80,7 @@ async def _run_kopf(
     settings: Settings, runtime: Runtime, configuration: Any, stop: asyncio.Event
 ) -> None:
     registry, kopf_settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
-    configure_kopf(kopf_settings, namespaced=bool(settings.namespaces))
+    configure_kopf(kopf_settings)
     register(registry, runtime, configuration, stop)
     await kopf.operator(
         registry=registry,

@@ -21,8 +21,8 @@ class Controller(Protocol):
     async def look(self, raw: Json) -> Verdict:
         """Look once."""
 
-    def describe_delay(self, raw: Json) -> Json | None:
-        """Status to show while a look takes long."""
+    def describe_delay(self, raw: Json) -> Verdict | None:
+        """What to tell while a look takes long."""
 
 
 class Engine:

@@ -16,6 +16,7 @@ _LOG = logging.getLogger(__name__)
 SHORTEST_PERIOD_SECONDS = 300.0
 LONGEST_PERIOD_SECONDS = 600.0
 TOLERATED_LAG_SECONDS = 120.0
+_DISCOVERY_RETRY_SECONDS = 0.2
 _FIRST_LIST_RETRY_SECONDS = 2.0
 _FIRST_LIST_CHECKS = 20
 
@@ -53,8 +54,10 @@ class StalenessGuard:
         return self._problem
 
     async def wait_until_served(self) -> None:
-        """Return when the kind can be listed; kopf, told before, would never look for it again."""
+        """Return when the kind can be listed and discovered: kopf looks for it only once."""
         await self._list_patiently()
+        while not await self._resources.is_discovered():
+            await asyncio.sleep(_DISCOVERY_RETRY_SECONDS)
 
     async def run(self) -> None:
         """Compare every few minutes.

@@ -101,8 +101,8 @@ class Workers:
         looking = asyncio.ensure_future(controller.look(raw))
         try:
             done, _ = await asyncio.wait({looking}, timeout=SLOW_SECONDS)
-            if not done and (status := controller.describe_delay(raw)) is not None:
-                await self._resources[key.kind].patch_status(raw, status)
+            if not done and (delay := controller.describe_delay(raw)) is not None:
+                await self._store(key, raw, delay)
             return await looking
         finally:
             looking.cancel()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ..api.model import Json
 from ..api.names import FINALIZER, GROUP, VERSION, ResourceKind
 from .api import MERGE_PATCH, METADATA_LIST, KubeApi
-from .errors import ConflictError, NotFoundError
+from .errors import ConflictError, KubeError, NotFoundError
 
 FIELD_MANAGER = "gdso"
 
@@ -75,6 +75,17 @@ class Resources:
         )
         # An empty list of metadata has null for its items.
         return [item["metadata"] for item in answer["items"] or []]
+
+    async def is_discovered(self) -> bool:
+        """Whether discovery, which lags behind what is served, shows the kind."""
+        try:
+            groups = await self._api.request("GET", "/apis")
+            kinds = await self._api.request("GET", f"/apis/{GROUP}/{VERSION}")
+        except KubeError:
+            return False
+        return any(group["name"] == GROUP for group in groups["groups"]) and any(
+            kind["name"] == self._kind.plural for kind in kinds["resources"]
+        )
 
     async def _set_finalizers(self, raw: Json, finalizers: list[str]) -> Json:
         version = raw["metadata"]["resourceVersion"]

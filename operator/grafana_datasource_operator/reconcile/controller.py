@@ -73,8 +73,8 @@ class DataSourceController:
             return await self._delete(key, looked)
         return await self._sync(key, looked)
 
-    def describe_delay(self, raw: Json) -> Json | None:
-        """Status to show while a look takes long; only deletions are worth it."""
+    def describe_delay(self, raw: Json) -> Verdict | None:
+        """What to tell while a look takes long; only deletions are worth it."""
         if not raw["metadata"].get("deletionTimestamp"):
             return None
         try:
@@ -82,7 +82,7 @@ class DataSourceController:
         except ValidationError:
             return None
         outcome = NotSynced(Reason.DELETING, "Removing the data source from Grafana")
-        return self._verdict(resource, outcome, Again()).status
+        return self._verdict(resource, outcome, Again())
 
     async def _sync(self, key: ObjectKey, looked: Looked) -> Verdict:
         resource = looked.resource

@@ -1,6 +1,7 @@
 """/healthz, /readyz and /metrics."""
 
 import http.client
+import socket
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -136,9 +137,8 @@ def test_a_port_that_is_taken_is_an_error_at_once(running: tuple[Endpoint, Parts
 
 
 def test_a_stopped_endpoint_has_freed_its_port() -> None:
-    first = Endpoint("127.0.0.1:0", Heartbeat(), lambda: "")
-    first.start()
-    first.stop()
-    second = Endpoint(f"127.0.0.1:{first.port}", Heartbeat(), lambda: "")
-    second.start()
-    second.stop()
+    endpoint = Endpoint("127.0.0.1:0", Heartbeat(), lambda: "")
+    endpoint.start()
+    endpoint.stop()
+    with socket.create_server(("127.0.0.1", endpoint.port)) as server:
+        assert server.getsockname()[1] == endpoint.port

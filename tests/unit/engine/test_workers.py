@@ -1,0 +1,320 @@
+"""Workers: side by side, never two at one resource, and none that one resource can stop."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from grafana_datasource_operator.api.names import ObjectKey
+from grafana_datasource_operator.engine.engine import Engine
+from grafana_datasource_operator.engine.view import View
+from grafana_datasource_operator.engine.workers import SLOW_SECONDS, WORKERS, Workers
+from grafana_datasource_operator.kube.errors import ConflictError, KubeError, NotFoundError
+from grafana_datasource_operator.kube.events import EventPoster
+from grafana_datasource_operator.kube.resources import Resources
+from grafana_datasource_operator.reconcile.verdict import Again, Verdict
+from grafana_datasource_operator.status.events import Event
+from tests.unit.builders import raw_resource
+from tests.unit.kube.pretended import PretendedApi
+from tests.unit.virtual_time import in_virtual_time, let_others_run, now
+
+Json = dict[str, Any]
+Look = Callable[[str], Awaitable[Verdict]]
+
+KIND = "Worked"
+DONE = Verdict("Unchanged", Again())
+
+
+class Store(Resources):
+    """Objects by name; a status is stored where it differs."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Json] = {}
+        self.statuses: list[tuple[str, Json]] = []
+
+    async def get(self, namespace: str, name: str) -> Json | None:
+        return self.objects.get(name)
+
+    async def patch_status(self, raw: Json, status: Json) -> Json:
+        self.statuses.append((raw["metadata"]["name"], status))
+        return raw
+
+
+class World:
+    """Workers whose looks are one function."""
+
+    def __init__(self, look: Look, delayed: Json | None = None) -> None:
+        self._look = look
+        self._delayed = delayed
+        self.looks: list[tuple[float, str]] = []
+        self.engine = Engine(View(lambda _: []), lambda _: False)
+        self.store = Store()
+        api = PretendedApi(lambda sent: sent.body or {})
+        self.events = EventPoster(api, lambda: "2026-01-02T03:04:05Z")
+        self.workers = Workers(self.engine, {KIND: self}, {KIND: self.store}, self.events)
+        self.run = asyncio.create_task(self.workers.run())
+
+    async def look(self, raw: Json) -> Verdict:
+        name = raw["metadata"]["name"]
+        self.looks.append((now(), name))
+        return await self._look(name)
+
+    def describe_delay(self, _: Json) -> Verdict | None:
+        return Verdict("Deleting", Again(), status=self._delayed) if self._delayed else None
+
+    def add(self, name: str, **arguments: Any) -> Json:
+        raw = raw_resource(kind=KIND, name=name, **arguments)
+        self.store.objects[name] = raw
+        self.engine.observe(raw)
+        return raw
+
+    async def close(self) -> None:
+        self.workers.stop()
+        await self.run
+        for key in list(self.engine.view):
+            raw = self.engine.view.get(key)
+            assert raw is not None
+            self.engine.observe(raw, deleted=True)
+        self.engine.queue.close()
+
+
+def _answering(verdict: Verdict) -> Look:
+    async def look(_: str) -> Verdict:
+        return verdict
+
+    return look
+
+
+def _failing(error: Exception) -> Look:
+    async def look(name: str) -> Verdict:
+        if name == "bad":
+            raise error
+        return DONE
+
+    return look
+
+
+@in_virtual_time
+async def test_looks_run_side_by_side_up_to_the_number_of_workers() -> None:
+    gate = asyncio.Event()
+
+    async def wait(_: str) -> Verdict:
+        await gate.wait()
+        return DONE
+
+    world = World(wait)
+    for number in range(WORKERS + 5):
+        world.add(f"ds-{number:02d}")
+    await let_others_run(200)
+    assert len(world.looks) == WORKERS
+    gate.set()
+    await asyncio.sleep(1)
+    assert len(world.looks) == WORKERS + 5
+    await world.close()
+
+
+@in_virtual_time
+async def test_one_resource_is_never_looked_at_twice_at_a_time() -> None:
+    gate = asyncio.Event()
+
+    async def wait(_: str) -> Verdict:
+        await gate.wait()
+        return DONE
+
+    world = World(wait)
+    world.add("a")
+    await let_others_run()
+    for version in range(2, 10):
+        world.add("a", version=version, generation=version)
+        await let_others_run()
+    assert len(world.looks) == 1
+    gate.set()
+    await asyncio.sleep(1)
+    assert len(world.looks) == 2
+    await world.close()
+
+
+@in_virtual_time
+async def test_stopping_finishes_what_was_begun_and_begins_nothing() -> None:
+    async def take_long(_: str) -> Verdict:
+        await asyncio.sleep(3)
+        return Verdict("Created", Again(), status={"observedGeneration": 1})
+
+    world = World(take_long)
+    world.add("a")
+    await asyncio.sleep(1)
+    world.workers.stop()
+    await let_others_run()
+    world.add("b")
+    await world.run
+    assert now() == 3
+    assert [name for _, name in world.looks] == ["a"]
+    assert world.store.statuses == [("a", {"observedGeneration": 1})]
+    await world.close()
+
+
+@in_virtual_time
+async def test_a_status_is_stored_only_where_it_differs() -> None:
+    status = {"observedGeneration": 1}
+    world = World(_answering(Verdict("Unchanged", Again(), status=status)))
+    world.add("same", status=status)
+    world.add("other", status={"observedGeneration": 0})
+    await asyncio.sleep(1)
+    assert world.store.statuses == [("other", status)]
+    await world.close()
+
+
+@in_virtual_time
+async def test_events_are_posted_about_the_resource() -> None:
+    world = World(_answering(Verdict("Created", Again(), events=[Event("Normal", "Created", "x")])))
+    world.add("a")
+    await asyncio.sleep(1)
+    event = world.events._waiting.get_nowait()
+    assert (event["involvedObject"]["name"], event["reason"]) == ("a", "Created")
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    ("again", "times"),
+    [
+        (Again(), [0]),
+        (Again(after=100), [0, 100, 200]),
+        (Again(on_recovery=True), [0]),
+    ],
+)
+@in_virtual_time
+async def test_a_verdict_says_when_to_look_again(again: Again, times: list[float]) -> None:
+    world = World(_answering(Verdict("Unchanged", again)))
+    world.add("a")
+    await asyncio.sleep(250)
+    assert [at for at, _ in world.looks] == times
+    await world.close()
+
+
+@in_virtual_time
+async def test_looks_that_back_off_become_rare_until_something_changes() -> None:
+    world = World(_answering(Verdict("GrafanaError", Again(backoff=True))))
+    world.add("a")
+    await asyncio.sleep(3600)
+    assert 15 <= len(world.looks) <= 30
+    looks = len(world.looks)
+    world.add("a", version=2, generation=2)
+    await asyncio.sleep(10)
+    assert len(world.looks) - looks >= 4
+    await world.close()
+
+
+@in_virtual_time
+async def test_recovery_brings_those_back_who_wait_for_it() -> None:
+    world = World(_answering(Verdict("GrafanaError", Again(backoff=True, on_recovery=True))))
+    world.add("a")
+    await asyncio.sleep(3000)
+    looks = len(world.looks)
+    world.engine.recover()
+    await asyncio.sleep(0.1)
+    assert len(world.looks) == looks + 1
+    await world.close()
+
+
+@pytest.mark.parametrize("error", [LookupError("quotes secret-value-1"), KubeError("GET", 503)])
+@in_virtual_time
+async def test_a_resource_whose_look_fails_is_tried_again_and_stops_no_other(
+    error: Exception,
+) -> None:
+    world = World(_failing(error))
+    for name in ("bad", "good", "better"):
+        world.add(name)
+    await asyncio.sleep(100)
+    names = [name for _, name in world.looks]
+    assert 5 <= names.count("bad") <= 12
+    assert (names.count("good"), names.count("better")) == (1, 1)
+    assert not world.run.done()
+    await world.close()
+
+
+def test_of_an_error_that_nobody_foresaw_only_kind_and_place_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @in_virtual_time
+    async def fail_once() -> None:
+        world = World(_failing(LookupError("quotes secret-value-1")))
+        world.add("bad")
+        await asyncio.sleep(0.1)
+        await world.close()
+
+    with caplog.at_level(logging.DEBUG):
+        fail_once()
+    assert "unforeseen LookupError at look:" in caplog.text
+    assert "Worked monitoring/bad" in caplog.text
+    assert "secret-value-1" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [ConflictError("PATCH", 409), NotFoundError("PATCH", 404)])
+@in_virtual_time
+async def test_a_look_at_what_has_changed_meanwhile_begins_anew_with_the_present_object(
+    error: KubeError,
+) -> None:
+    failing = [error]
+
+    async def conflict_once(_: str) -> Verdict:
+        if failing:
+            raise failing.pop()
+        return DONE
+
+    world = World(conflict_once)
+    world.add("a")
+    world.store.objects["a"] = raw_resource(kind=KIND, name="a", version=9)
+    await asyncio.sleep(5)
+    seen = world.engine.view.get(ObjectKey(KIND, "monitoring", "a"))
+    assert seen is not None
+    assert seen["metadata"]["resourceVersion"] == "9"
+    first, second = (at for at, _ in world.looks)
+    assert 0.4 <= second - first <= 0.6
+    await world.close()
+
+
+@in_virtual_time
+async def test_a_look_at_what_is_gone_meanwhile_ends_there() -> None:
+    world = World(_failing(NotFoundError("PATCH", 404)))
+    world.add("bad")
+    world.store.objects.clear()
+    await asyncio.sleep(60)
+    assert len(world.looks) == 1
+    assert list(world.engine.view) == []
+    await world.close()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(SLOW_SECONDS - 1, 0), (SLOW_SECONDS + 1, 1)])
+@in_virtual_time
+async def test_a_look_that_takes_long_is_told_where_that_helps(seconds: float, told: int) -> None:
+    async def take(_: str) -> Verdict:
+        await asyncio.sleep(seconds)
+        return DONE
+
+    delayed = {"observedGeneration": 1, "note": "takes long"}
+    world = World(take, delayed)
+    world.add("a")
+    await asyncio.sleep(20)
+    assert world.store.statuses == [("a", delayed)] * told
+    await world.close()
+
+
+@in_virtual_time
+async def test_looks_are_counted_by_what_they_came_to() -> None:
+    def counted(result: str) -> float:
+        labels = {"kind": KIND, "result": result}
+        return REGISTRY.get_sample_value("gdso_reconcile_total", labels) or 0
+
+    before = {result: counted(result) for result in ("Unchanged", "Failed")}
+    world = World(_failing(LookupError()))
+    world.add("good")
+    world.add("bad")
+    await asyncio.sleep(0.1)
+    assert {result: counted(result) - before[result] for result in before} == {
+        "Unchanged": 1,
+        "Failed": 1,
+    }
+    await world.close()
