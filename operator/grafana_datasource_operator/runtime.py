@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import SecretStr
+
 from . import __version__
 from .api.datasource import DataSourceSpec
 from .api.model import Json
@@ -240,7 +242,7 @@ class Runtime:
 
 def _credentials(settings: Settings) -> Credentials:
     if settings.grafana_token is not None:
-        return Token(settings.grafana_token)
+        return Token(SecretStr(settings.grafana_token.get_secret_value().strip()))
     if settings.grafana_token_file is not None:
         return TokenFile(settings.grafana_token_file)
     if settings.grafana_username is None or settings.grafana_password is None:

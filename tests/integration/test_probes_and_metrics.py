@@ -137,6 +137,23 @@ def test_an_apiserver_that_is_down_at_the_start_is_waited_for(
     sandbox.wait_ready("first")
 
 
+def test_a_discovery_that_lags_behind_what_is_served_is_waited_for(
+    sandbox: Sandbox, fault_proxy_to: StartProxy
+) -> None:
+    kubernetes_side = ProxiedKubernetes(sandbox, fault_proxy_to)
+    lagging = kubernetes_side.proxy.answer(
+        200,
+        {"Content-Type": "application/json"},
+        b'{"kind": "APIGroupList", "apiVersion": "v1", "groups": []}',
+        matching=lambda request: request.path == "/apis",
+        times=2,
+    )
+    kubernetes_side.make_operator().start()
+    sandbox.apply("first", PLAIN)
+    sandbox.wait_ready("first")
+    assert lagging.hits == 2
+
+
 def test_without_its_crd_it_ends_at_once_when_it_is_told_to(bare_sandbox: Sandbox) -> None:
     operator = bare_sandbox.make_operator()
     operator.process.start()

@@ -80,7 +80,7 @@ class Kubernetes(KubeApi):
 
     # --- as people use it ---
 
-    def apply(self, name: str, **spec: Any) -> None:
+    def apply(self, name: str, /, **spec: Any) -> None:
         """`kubectl apply`."""
         old = self.objects.get(name)
         new = copy.deepcopy(old) if old else self._made(name)
@@ -174,6 +174,8 @@ class Grafana:
         self.held: dict[str, Json] = {}
         self.secrets: dict[str, dict[str, str]] = {}
         self.failing: Callable[[], httpx.Response] | None = None
+        self.faulty_reads = False
+        """Whether GET of a data source fails, and nothing else does."""
         self.lost_answers = 0
         """How many of the next requests are served without anybody hearing of it."""
         self.faults = 0
@@ -217,6 +219,8 @@ class Grafana:
             return answer(200, {"id": 1})
         if path.endswith("/health"):
             return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
+        if self.faulty_reads and request.method == "GET":
+            return answer(500, {"message": "Failed to query datasource"})
         if self.faults and request.method != "GET":
             self.faults -= 1
             return answer(500, {"message": "Failed to update datasource"})

@@ -400,6 +400,38 @@ async def test_an_outage_at_the_start_is_told_and_ends_by_itself() -> None:
         assert operator.ready("prometheus") == READY
 
 
+@pytest.mark.parametrize("made", ["edit", "removal"])
+@in_virtual_time
+async def test_a_difference_that_was_seen_and_cannot_be_corrected_is_not_ready(made: str) -> None:
+    async with an_operator() as operator:
+        await _in_sync(operator)
+        operator.grafana.faults = 10_000
+        if made == "edit":
+            operator.grafana.edit(UID, url="http://by-hand")
+        else:
+            del operator.grafana.held[UID]
+        await asyncio.sleep(RESYNC_SECONDS)
+        assert operator.ready("prometheus") == ("False", "GrafanaError")
+        operator.grafana.faults = 0
+        await asyncio.sleep(RESYNC_SECONDS)
+        assert operator.ready("prometheus") == READY
+        assert operator.grafana.held[UID]["url"] == "http://prometheus:9090"
+
+
+@in_virtual_time
+async def test_one_data_source_that_cannot_be_read_for_long_is_not_given_up() -> None:
+    async with an_operator() as operator:
+        await _in_sync(operator)
+        operator.grafana.faulty_reads = True
+        await asyncio.sleep(3 * RESYNC_SECONDS)
+        assert operator.ready("prometheus") == ("Unknown", "GrafanaError")
+        operator.grafana.faulty_reads = False
+        operator.grafana.edit(UID, url="http://by-hand")
+        await asyncio.sleep(RESYNC_SECONDS + 5)
+        assert operator.ready("prometheus") == READY
+        assert operator.grafana.held[UID]["url"] == "http://prometheus:9090"
+
+
 @in_virtual_time
 async def test_bad_input_touches_only_its_own_resource() -> None:
     async with an_operator() as operator:
@@ -542,7 +574,7 @@ async def test_a_deletion_that_takes_long_is_told() -> None:
         await asyncio.sleep(6)
         assert (operator.kubernetes.objects, operator.grafana.held) == ({}, {})
         assert operator.grafana.requests[requests:] == []
-        assert operator.event_reasons() == ["Created", "Deleted"]
+        assert operator.event_reasons() == ["Created", "Deleting", "Deleted"]
 
 
 @in_virtual_time

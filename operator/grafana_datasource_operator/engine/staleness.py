@@ -55,8 +55,10 @@ class StalenessGuard:
 
     async def wait_until_served(self) -> None:
         """Return when the kind can be listed and discovered: kopf looks for it only once."""
-        await self._list_patiently()
-        while not await self._resources.is_discovered():
+        while True:
+            await self._list_patiently()
+            if await self._resources.is_discovered():
+                return
             await asyncio.sleep(_DISCOVERY_RETRY_SECONDS)
 
     async def run(self) -> None:

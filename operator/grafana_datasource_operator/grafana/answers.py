@@ -11,6 +11,8 @@ import httpx
 from ..api.model import Json
 from . import errors
 
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds: no answer may silence an instance for longer."""
 MAX_QUOTED = 256
 """Characters of Grafana's own message that we repeat."""
 
@@ -52,12 +54,13 @@ def _retry_after(response: httpx.Response) -> float | None:
     """Seconds in `Retry-After`; a date counts from the answer's own Date, so clocks may differ."""
     value = response.headers.get("retry-after", "")
     if value.isdecimal():
-        return float(value) if len(value) < 10 else None
+        return float(min(int(value[:10]), LONGEST_RETRY_AFTER))
     try:
         base = parsedate_to_datetime(response.headers["date"])
-        return max(0.0, (parsedate_to_datetime(value) - base).total_seconds())
+        seconds = (parsedate_to_datetime(value) - base).total_seconds()
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 
 
 def expect_object(answer: Answer) -> Json:

@@ -84,9 +84,9 @@ class KubeApi:
                     yield json.loads(line)
             finally:
                 response.response.close()
-        except TimeoutError:
+        except aiohttp.SocketTimeoutError:
             return
-        except (aiohttp.ClientError, OSError, ValueError):
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             raise KubeError(what, 0) from None
 
     async def _send(

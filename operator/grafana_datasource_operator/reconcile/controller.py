@@ -12,7 +12,7 @@ from ..api.model import Json
 from ..api.names import DATA_SOURCE, FORCE_DELETE, ObjectKey
 from ..api.reasons import Reason
 from ..errors import ReconcileError, Stalled
-from ..grafana.errors import GrafanaError, Unaskable
+from ..grafana.errors import GrafanaError, PermissionDenied, Unaskable
 from ..status.datasource import build_status
 from ..status.events import events_of
 from ..status.outcome import (
@@ -103,14 +103,15 @@ class DataSourceController:
             case Suspended():
                 again = Again()
             case Unseen(expired=expired):
-                left = None if expired else self._look_left(key, resource)
+                # Not every failure opens the circuit, so not every one ends in a recovery.
+                left = again.after if expired else self._look_left(key, resource)
                 again = Again(after=left, on_recovery=True)
         return self._verdict(resource, outcome, again)
 
     async def _sync_or_unseen(self, key: ObjectKey, looked: Looked) -> Outcome:
         try:
             return await self._reconciler.sync(looked)
-        except Unaskable as error:
+        except (Unaskable, PermissionDenied) as error:
             desired = await self._reconciler.desire(looked)
             if is_pending(looked, desired):
                 raise

@@ -173,6 +173,8 @@ class DataSourceReconciler:
             if state is None:
                 raise explain(error, desired) from None
             return state, False
+        except (errors.Unaskable, errors.PermissionDenied) as error:
+            raise explain(error) from None
 
     async def _update(
         self,
@@ -192,9 +194,11 @@ class DataSourceReconciler:
             return Deferred(instance.spacing.delay(desired.uid))
         except errors.AlreadyExists as error:
             raise explain(error, desired) from None
-        except errors.ServerFault:
-            await self._require_free_name(desired, state, instance)
-            raise
+        except (errors.Unaskable, errors.PermissionDenied) as error:
+            if isinstance(error, errors.ServerFault):
+                await self._require_free_name(desired, state, instance)
+            # Unlike a failing read: it is known by now that Grafana holds another state.
+            raise explain(error) from None
         return _after_write(desired, written, traits, action)
 
     async def _require_free_name(

@@ -33,9 +33,12 @@ class Store(Resources):
 
     def __init__(self) -> None:
         self.objects: dict[str, Json] = {}
+        self.failing: KubeError | None = None
         self.statuses: list[tuple[str, Json]] = []
 
     async def get(self, namespace: str, name: str) -> Json | None:
+        if self.failing is not None:
+            raise self.failing
         return self.objects.get(name)
 
     async def patch_status(self, raw: Json, status: Json) -> Json:
@@ -46,7 +49,7 @@ class Store(Resources):
 class World:
     """Workers whose looks are one function."""
 
-    def __init__(self, look: Look, delayed: Json | None = None) -> None:
+    def __init__(self, look: Look, delayed: Verdict | None = None) -> None:
         self._look = look
         self._delayed = delayed
         self.looks: list[tuple[float, str]] = []
@@ -63,7 +66,7 @@ class World:
         return await self._look(name)
 
     def describe_delay(self, _: Json) -> Verdict | None:
-        return Verdict("Deleting", Again(), status=self._delayed) if self._delayed else None
+        return self._delayed
 
     def add(self, name: str, **arguments: Any) -> Json:
         raw = raw_resource(kind=KIND, name=name, **arguments)
@@ -277,6 +280,16 @@ async def test_a_look_at_what_has_changed_meanwhile_begins_anew_with_the_present
 
 
 @in_virtual_time
+async def test_an_apiserver_that_goes_away_in_the_middle_is_asked_again() -> None:
+    world = World(_failing(ConflictError("PATCH", 409)))
+    world.store.failing = KubeError("GET", 0)
+    world.add("bad")
+    await asyncio.sleep(100)
+    assert 5 <= len(world.looks) <= 12
+    await world.close()
+
+
+@in_virtual_time
 async def test_a_look_at_what_is_gone_meanwhile_ends_there() -> None:
     world = World(_failing(NotFoundError("PATCH", 404)))
     world.add("bad")
@@ -294,11 +307,13 @@ async def test_a_look_that_takes_long_is_told_where_that_helps(seconds: float, t
         await asyncio.sleep(seconds)
         return DONE
 
-    delayed = {"observedGeneration": 1, "note": "takes long"}
-    world = World(take, delayed)
+    status = {"observedGeneration": 1, "note": "takes long"}
+    events = [Event("Normal", "Deleting", "takes long")]
+    world = World(take, Verdict("Deleting", Again(), status=status, events=events))
     world.add("a")
     await asyncio.sleep(20)
-    assert world.store.statuses == [("a", delayed)] * told
+    assert world.store.statuses == [("a", status)] * told
+    assert world.events._waiting.qsize() == told
     await world.close()
 
 
