@@ -27,6 +27,10 @@ def _bad_gateway() -> httpx.Response:
     return answer(502, {"message": "nobody there"})
 
 
+def _forbidden() -> httpx.Response:
+    return answer(403, {"message": "Permissions needed: datasources:read"})
+
+
 def _no_connection() -> httpx.Response:
     raise httpx.ConnectError("refused")
 
@@ -397,6 +401,22 @@ async def test_an_outage_at_the_start_is_told_and_ends_by_itself() -> None:
         assert operator.ready("prometheus") == ("False", "GrafanaUnreachable")
         operator.grafana.failing = None
         await asyncio.sleep(10)
+        assert operator.ready("prometheus") == READY
+
+
+@in_virtual_time
+async def test_a_permission_that_was_lost_hides_behind_the_last_look_too() -> None:
+    async with an_operator() as operator:
+        await _in_sync(operator)
+        writes = len(operator.kubernetes.writes)
+        operator.grafana.failing = _forbidden
+        await asyncio.sleep(RESYNC_SECONDS - 10)
+        assert operator.ready("prometheus") == READY
+        await asyncio.sleep(3 * RESYNC_SECONDS)
+        assert operator.ready("prometheus") == ("Unknown", "GrafanaUnauthorized")
+        assert len(operator.kubernetes.writes) == writes + 1
+        operator.grafana.failing = None
+        await asyncio.sleep(RESYNC_SECONDS)
         assert operator.ready("prometheus") == READY
 
 

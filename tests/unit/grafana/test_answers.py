@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from grafana_datasource_operator.grafana import errors
 from grafana_datasource_operator.grafana.answers import (
+    LONGEST_RETRY_AFTER,
     MAX_QUOTED,
     expect_object,
     read_answer,
@@ -200,6 +201,9 @@ _DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
         ({"Retry_After": "Wed, 21 Oct 2026 07:30:00 GMT"}, None),
         ({"Retry_After": "Wed, 21 Oct 2026 07:30:00 GMT", "Date": "yesterday"}, None),
         ({"Retry_After": "Wed, 21 Oct 2026 07:30:00 -0000", "Date": _DATE}, None),
+        ({"Retry_After": "86400"}, LONGEST_RETRY_AFTER),
+        ({"Retry_After": "9" * 400}, LONGEST_RETRY_AFTER),
+        ({"Retry_After": "Thu, 22 Oct 2026 07:30:00 GMT", "Date": _DATE}, LONGEST_RETRY_AFTER),
         ({"Retry_After": "soon", "Date": _DATE}, None),
         ({"Retry_After": "-5", "Date": _DATE}, None),
         ({"Retry_After": "1.5", "Date": _DATE}, None),
