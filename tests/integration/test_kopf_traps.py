@@ -1,7 +1,7 @@
 """One test per trap of kopf that would concern us, to be run again with each new release of it.
 
 That a deletion is noticed which the watch lost, and a watch that died in silence, is in
-test_staleness.
+test_staleness; that a CRD is noticed which appears late, in test_probes_and_metrics.
 """
 
 import json
@@ -194,48 +194,52 @@ RIGHTS: list[Json] = [
     {"apiGroups": ["gdso.dev"], "resources": [f"{SOURCES}/status"], "verbs": ["patch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "get", "patch"]},
-    # Where GDSO_OWNER_ID is not set: the namespace's uid is the default owner id.
+    # Where GDSO_OWNER_ID is not set: a namespace's uid is the default owner id.
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
 ]
-"""All that an operator needs that serves one namespace."""
+"""All that an operator needs, in its namespaces or, for all of them, in the cluster."""
 
 
-def make_service_account(sandbox: Sandbox, name: str, rules: list[Json]) -> str:
-    """Returns its user name; its rights are these rules in the sandbox's namespace."""
-    namespace, kubectl = sandbox.namespace, sandbox.kubernetes.kubectl
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": {"name": name, "namespace": namespace},
-        "rules": rules,
-    }
-    kubectl("create", "serviceaccount", name, "--namespace", namespace)
-    kubectl("apply", "--filename", "-", input=json.dumps(role))
-    kubectl(
-        *("create", "rolebinding", name, "--namespace", namespace),
-        *(f"--role={name}", f"--serviceaccount={namespace}:{name}"),
-    )
-    user = f"system:serviceaccount:{namespace}:{name}"
-    eventually(
-        lambda: kubectl.run("auth", "can-i", "list", "secrets", "-n", namespace, "--as", user),
-        lambda answer: answer.returncode == 0,
-        SECONDS,
-        "the authorizer to see the binding",
-    )
-    return user
+class Account:
+    """A service account with those rights and no others."""
+
+    def __init__(self, sandbox: Sandbox, *, cluster: bool) -> None:
+        namespace, kubectl = sandbox.namespace, sandbox.kubernetes.kubectl
+        kind = "ClusterRole" if cluster else "Role"
+        role = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": "gdso", "namespace": None if cluster else namespace},
+            "rules": RIGHTS,
+        }
+        kubectl("create", "serviceaccount", "gdso", "--namespace", namespace)
+        kubectl("apply", "--filename", "-", input=json.dumps(role))
+        kubectl(
+            *("create", f"{kind}Binding".lower(), "gdso", "--namespace", namespace),
+            *(f"--{'cluster' if cluster else ''}role=gdso", f"--serviceaccount={namespace}:gdso"),
+        )
+        self.user = f"system:serviceaccount:{namespace}:gdso"
+        eventually(
+            lambda: kubectl.run("auth", "can-i", "list", "gds", "-n", namespace, "--as", self.user),
+            lambda answer: answer.returncode == 0,
+            SECONDS,
+            "the authorizer to see the binding",
+        )
+        self.kubeconfig = sandbox.kubernetes.write_kubeconfig(
+            sandbox.directory.with_suffix(".kubeconfig"),
+            token=sandbox.kubernetes.service_account_token(namespace, "gdso"),
+        )
 
 
-def test_an_operator_with_rights_in_one_namespace_only_starts_at_once(sandbox: Sandbox) -> None:
-    """Kopf asks 54 s for CRDs and namespaces that it may not see, unless told not to."""
-    user = make_service_account(sandbox, "gdso", RIGHTS)
-    kubeconfig = sandbox.kubernetes.write_kubeconfig(
-        sandbox.directory.with_suffix(".kubeconfig"),
-        token=sandbox.kubernetes.service_account_token(sandbox.namespace, "gdso"),
-    )
+def live_with(account: Account, sandbox: Sandbox, **settings: str) -> None:
+    """Start at once and do all that an operator does, without ever asking for more."""
     mark, began = sandbox.audit.mark(), time.monotonic()
-    operator = sandbox.start_operator(KUBECONFIG=str(kubeconfig), GDSO_OWNER_ID="")
-    sandbox.apply_secret("missing", {"token": "secret-value"})
+    operator = sandbox.start_operator(
+        KUBECONFIG=str(account.kubeconfig), GDSO_OWNER_ID="", **settings
+    )
     sandbox.apply("restricted", WAITING)
+    sandbox.wait_for_reason("restricted", "WaitingForSecret")
+    sandbox.apply_secret("missing", {"token": "secret-value"})
     sandbox.wait_ready("restricted")
     assert time.monotonic() - began < SECONDS
     sandbox.apply_secret("missing", {"token": "another-value"})
@@ -246,9 +250,27 @@ def test_an_operator_with_rights_in_one_namespace_only_starts_at_once(sandbox: S
     sandbox.wait_gone("restricted")
     assert sandbox.all_in_grafana() == []
 
-    requests = [r for r in sandbox.audit.requests(since=mark) if r.user == user]
+    requests = [r for r in sandbox.audit.requests(since=mark) if r.user == account.user]
     assert requests
     assert [r for r in requests if r.code == 403] == []
+
+
+def test_an_operator_with_rights_in_one_namespace_only_starts_at_once(sandbox: Sandbox) -> None:
+    """Kopf asks 54 s for CRDs and namespaces that it may not see, unless told not to."""
+    live_with(Account(sandbox, cluster=False), sandbox)
+
+
+@pytest.fixture
+def own_sandbox(
+    own_kubernetes: KubernetesServer, make_sandbox: MakeSandbox, grafana: Grafana
+) -> Sandbox:
+    """On an apiserver of which the test may stop or serve the whole."""
+    install_crds(own_kubernetes)
+    return make_sandbox(grafana, own_kubernetes)
+
+
+def test_an_operator_of_the_whole_cluster_needs_no_other_rights(own_sandbox: Sandbox) -> None:
+    live_with(Account(own_sandbox, cluster=True), own_sandbox, GDSO_NAMESPACES="")
 
 
 # --- broken watches
@@ -368,15 +390,6 @@ def test_a_watch_that_cannot_go_on_ends_the_process_rather_than_blinding_it(
     sandbox.apply("plain", {**PLAIN, "url": "http://elsewhere:9090"})
     operator.start()
     sandbox.wait_ready("plain")
-
-
-@pytest.fixture
-def own_sandbox(
-    own_kubernetes: KubernetesServer, make_sandbox: MakeSandbox, grafana: Grafana
-) -> Sandbox:
-    """On an apiserver that the test may stop."""
-    install_crds(own_kubernetes)
-    return make_sandbox(grafana, own_kubernetes)
 
 
 def test_an_operator_outlives_a_restart_of_the_apiserver(own_sandbox: Sandbox) -> None:
