@@ -1,6 +1,7 @@
 """What the schema alone ensures; the operator runs only where a rule looks at its status."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.integration.standing import standing_sandbox as standing_sandbox
 from tests.kstatus import broken_rules
 from tests.servers.kubectl import KubectlError
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 CANNOT_CHANGE = "spec.uid cannot be changed or removed"
 ONLY_EQUAL = "spec.uid can only be added equal to status.uid"
 
@@ -93,6 +95,14 @@ def test_a_dry_run_on_the_server_checks_and_stores_nothing(sandbox: Sandbox) -> 
         with pytest.raises(KubectlError, match=words):
             sandbox.kubectl(*arguments, input=manifest("dry", spec))
     assert sandbox.get_all() == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: str(path.stem))
+def test_every_example_passes_a_strict_dry_run(sandbox: Sandbox, example: Path) -> None:
+    said = sandbox.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=example.read_text()
+    )
+    assert "grafanadatasource.gdso.dev" in said
 
 
 def test_server_side_apply_merges_secure_json_data_per_key(sandbox: Sandbox) -> None:
