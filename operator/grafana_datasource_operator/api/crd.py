@@ -10,12 +10,24 @@ import yaml
 
 from .conditions import PENDING
 from .datasource import DataSourceSpec, DataSourceStatus
+from .instance import InstanceSpec, InstanceStatus
 from .model import ApiModel, Json
-from .names import DATA_SOURCE, GROUP, VERSION, ResourceKind
+from .names import DATA_SOURCE, GROUP, INSTANCE, VERSION, ResourceKind
 
-_DROPPED = {"title", "examples", "discriminator", "$defs"}
+_DROPPED = {"title", "examples", "discriminator", "$defs", "propertyNames"}
 
 _READY = '.status.conditions[?(@.type=="Ready")]'
+
+_INSTANCE_COLUMNS: list[Json] = [
+    {"name": "URL", "type": "string", "jsonPath": ".spec.url"},
+    {"name": "Version", "type": "string", "jsonPath": ".status.version"},
+    {"name": "Ready", "type": "string", "jsonPath": f"{_READY}.status"},
+    {"name": "Status", "type": "string", "jsonPath": f"{_READY}.reason"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    {"name": "Org", "type": "integer", "jsonPath": ".status.orgId", "priority": 1},
+    {"name": "Mode", "type": "string", "jsonPath": ".spec.mode", "priority": 1},
+    {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
+]
 
 _DATA_SOURCE_COLUMNS: list[Json] = [
     {"name": "Type", "type": "string", "jsonPath": ".spec.type"},
@@ -47,6 +59,11 @@ _DATA_SOURCE_RULES: list[Json] = [
         " || !has(oldSelf.status.uid) || self.spec.uid == oldSelf.status.uid",
         "message": "spec.uid can only be added equal to status.uid",
         "fieldPath": ".spec.uid",
+    },
+    {
+        "rule": "!(has(self.spec.instanceRef) && has(self.spec.instanceSelector))",
+        "message": "at most one of instanceRef, instanceSelector can be set",
+        "fieldPath": ".spec.instanceSelector",
     },
 ]
 
@@ -141,30 +158,52 @@ def _definition(kind: ResourceKind, schema: Json, columns: list[Json]) -> Json:
     }
 
 
-def data_source_crd() -> Json:
-    """The CustomResourceDefinition of GrafanaDataSource."""
-    status = _without_defaults(_schema_of(DataSourceStatus))
-    status["default"] = {
+def _resource_schema(
+    description: str, spec: type[ApiModel], status: type[ApiModel], rules: list[Json]
+) -> Json:
+    status_schema = _without_defaults(_schema_of(status))
+    status_schema["default"] = {
         "observedGeneration": -1,
         "conditions": [PENDING.model_dump(mode="json", by_alias=True)],
     }
-    schema = {
+    schema: Json = {
         "type": "object",
-        "description": "A data source that Grafana is to hold.",
+        "description": description,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": _schema_of(DataSourceSpec),
-            "status": status,
+            "spec": _schema_of(spec),
+            "status": status_schema,
         },
-        "x-kubernetes-validations": _DATA_SOURCE_RULES,
     }
+    return {**schema, "x-kubernetes-validations": rules} if rules else schema
+
+
+def data_source_crd() -> Json:
+    """The CustomResourceDefinition of GrafanaDataSource."""
+    schema = _resource_schema(
+        "A data source that Grafana is to hold.",
+        DataSourceSpec,
+        DataSourceStatus,
+        _DATA_SOURCE_RULES,
+    )
     return _definition(DATA_SOURCE, schema, _DATA_SOURCE_COLUMNS)
 
 
-CRDS = {f"{GROUP}_{DATA_SOURCE.plural}.yaml": data_source_crd}
+def instance_crd() -> Json:
+    """The CustomResourceDefinition of GrafanaInstance."""
+    schema = _resource_schema(
+        "A Grafana, and who may use it.", InstanceSpec, InstanceStatus, rules=[]
+    )
+    return _definition(INSTANCE, schema, _INSTANCE_COLUMNS)
+
+
+CRDS = {
+    f"{GROUP}_{DATA_SOURCE.plural}.yaml": data_source_crd,
+    f"{GROUP}_{INSTANCE.plural}.yaml": instance_crd,
+}
 """File name -> generator, for every kind."""
 
 

@@ -1,7 +1,7 @@
 """GrafanaDataSource: spec and status. The CRD is generated from these models."""
 
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from pydantic import (
     Field,
@@ -12,10 +12,12 @@ from pydantic import (
 )
 
 from .conditions import PENDING, REASON_SCHEMA, Condition
-from .durations import PATTERN as DURATION
-from .model import ApiModel, Json
+from .durations import Interval
+from .metadata import ObjectMeta
+from .model import ApiModel, FreeForm, Json
+from .names import InstanceKey
 from .reasons import ConditionStatus, Reason
-from .references import SecretSource, SecretValue
+from .references import InstanceRef, InstanceSelector, SecretSource, SecretValue, ValueFrom
 
 UID_PATTERN = r"^[A-Za-z0-9_-]+$"
 
@@ -34,12 +36,21 @@ class DeletionPolicy(StrEnum):
     ORPHAN = "Orphan"
 
 
-ShortText = Annotated[str, Field(max_length=255)]
+class AdoptionPolicy(StrEnum):
+    """Whether a data source that nobody owns is taken over."""
 
-FreeForm = Annotated[
-    dict[str, Any],
-    Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
-]
+    NEVER = "Never"
+    IF_UNOWNED = "IfUnowned"
+
+
+class DriftPolicy(StrEnum):
+    """What happens to changes that others make in Grafana."""
+
+    CORRECT = "Correct"
+    REPORT = "Report"
+
+
+ShortText = Annotated[str, Field(max_length=255)]
 
 SecretValues = Annotated[
     dict[str, SecretValue],
@@ -56,26 +67,36 @@ SecretValues = Annotated[
     ),
 ]
 
-Interval = Annotated[
-    str,
-    Field(
-        max_length=32,
-        pattern=DURATION,
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "duration(self) == duration('0s') || duration(self) >= duration('1s')",
-                    "message": "must be 0s (never) or at least 1s",
-                }
-            ]
-        },
-    ),
-]
+Pointer = Annotated[str, Field(min_length=2, max_length=512, pattern=r"^(/([^~/]|~0|~1)*)+$")]
+"""A JSON Pointer (RFC 6901) into spec."""
+
+
+class ValueSource(ApiModel):
+    """One entry of `valuesFrom`."""
+
+    path: Pointer
+    """JSON Pointer of the field that is set: /url, /user, /database, /basicAuthUser, /name, or
+    below /jsonData."""
+    value_from: ValueFrom
+    """Where its value comes from."""
+
+
+class HealthCheck(ApiModel):
+    """How Grafana's own health check of the data source is used."""
+
+    enabled: bool | None = None
+    """False: Grafana is not asked, and there is no condition Healthy."""
+    interval: Interval | None = None
+    """How often Grafana is asked, default 10m; 0s = only after a write."""
 
 
 class DataSourceSpec(ApiModel):
     """The data source that Grafana is to hold."""
 
+    instance_ref: InstanceRef | None = None
+    """The GrafanaInstance that is to hold it; default the operator's own."""
+    instance_selector: InstanceSelector | None = None
+    """All GrafanaInstances of one namespace with these labels, instead of instanceRef."""
     uid: Annotated[str, Field(min_length=1, max_length=40, pattern=UID_PATTERN)] | None = None
     """uid in Grafana; default made from namespace and name. Cannot be changed or removed."""
     name: Annotated[str, Field(min_length=1, max_length=190)] | None = None
@@ -112,15 +133,37 @@ class DataSourceSpec(ApiModel):
         | None
     ) = None
     """Secrets of which every key becomes a key of secureJsonData, which wins over them."""
+    values_from: (
+        Annotated[
+            list[ValueSource],
+            Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        ]
+        | None
+    ) = None
+    """Other fields whose values come from Secrets or ConfigMaps."""
+    ignore_fields: (
+        Annotated[
+            list[Pointer],
+            Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        ]
+        | None
+    ) = None
+    """JSON Pointers of fields that stay as Grafana has them once the data source exists."""
+    adoption_policy: AdoptionPolicy = AdoptionPolicy.NEVER
+    """IfUnowned: a data source with this uid that nobody owns is taken over."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
     """Delete: removed from Grafana with this resource. Orphan: left there, without our mark."""
+    drift_policy: DriftPolicy = DriftPolicy.CORRECT
+    """Correct: what others changed in Grafana is put right. Report: it is only told."""
     resync_interval: Interval | None = None
     """How often Grafana is looked at again: 0s = never, else at least 1s."""
+    health_check: HealthCheck | None = None
+    """Grafana's own health check, which becomes the condition Healthy."""
     suspend: bool | None = None
     """True: nothing is written to Grafana; deletion still cleans up."""
 
 
-class InstanceStatus(ApiModel):
+class SyncStatus(ApiModel):
     """State of the data source on one Grafana instance."""
 
     namespace: Annotated[str, Field(min_length=1, max_length=63)]
@@ -132,7 +175,8 @@ class InstanceStatus(ApiModel):
     version: int | None = None
     """Version that our last write returned."""
     secrets_revision: Annotated[str, Field(max_length=64)] | None = None
-    """Digest over names, uids, resource versions and keys of the Secrets used; never of values."""
+    """Digest over names, uids, resource versions and keys of all that was referred to (Secrets,
+    ConfigMaps, data sources); never of values."""
     synced: ConditionStatus = ConditionStatus.UNKNOWN
     """Whether this instance holds the state of spec."""
     health: Annotated[str, Field(max_length=32)] | None = None
@@ -141,6 +185,11 @@ class InstanceStatus(ApiModel):
     """Why synced is what it is."""
     message: Annotated[str, Field(max_length=32768)] = ""
     """What is wrong there, for people."""
+
+    @property
+    def key(self) -> InstanceKey:
+        """Of the instance."""
+        return InstanceKey(self.namespace, self.name)
 
 
 class DataSourceStatus(ApiModel):
@@ -164,7 +213,7 @@ class DataSourceStatus(ApiModel):
     ] = [PENDING]
     """Ready, Reconciling, Stalled, Healthy."""
     instances: Annotated[
-        list[InstanceStatus],
+        list[SyncStatus],
         Field(
             max_length=64,
             json_schema_extra={
@@ -176,19 +225,6 @@ class DataSourceStatus(ApiModel):
     """State per Grafana instance."""
     last_handled_reconcile_at: Annotated[str, Field(max_length=253)] | None = None
     """Value of the annotation gdso.dev/reconcile-requested-at that was last acted on."""
-
-
-class ObjectMeta(ApiModel):
-    """The part of metadata that the operator reads."""
-
-    name: str
-    namespace: str
-    uid: str = ""
-    generation: int = 0
-    resource_version: str = ""
-    deletion_timestamp: str | None = None
-    finalizers: list[str] = []
-    annotations: dict[str, str] = {}
 
 
 class DataSource(ApiModel):
@@ -209,11 +245,9 @@ class DataSource(ApiModel):
         except ValidationError:
             return DataSourceStatus()
 
-    def instance_status(self, namespace: str, name: str) -> InstanceStatus | None:
+    def recorded(self, instance: InstanceKey) -> SyncStatus | None:
         """What status records for one instance, if anything."""
-        return next(
-            (i for i in self.status.instances if (i.namespace, i.name) == (namespace, name)), None
-        )
+        return next((i for i in self.status.instances if i.key == instance), None)
 
 
 def parse_data_source(raw: Json) -> DataSource:

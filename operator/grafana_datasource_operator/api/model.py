@@ -1,8 +1,8 @@
 """Base of all resource models: camelCase on the wire, frozen, silent about the input it refuses."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 Json = dict[str, Any]
@@ -24,3 +24,7 @@ class ApiModel(BaseModel):
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )
+
+
+FreeForm = Annotated[Json, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+"""An object of any content, which the apiserver stores as it is."""

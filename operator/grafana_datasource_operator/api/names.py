@@ -12,10 +12,6 @@ FORCE_DELETE = f"{GROUP}/force-delete"
 OWNER_KEY = f"{GROUP}/owner"
 """Key in a data source's jsonData that holds the owner mark."""
 
-DEFAULT_INSTANCE_NAMESPACE = "-"
-DEFAULT_INSTANCE_NAME = "default"
-"""Together the list-map key in status of the instance that the operator's settings define."""
-
 
 class ResourceKind(NamedTuple):
     """Names of one kind, as discovery and `kubectl` know them."""
@@ -32,6 +28,21 @@ class ResourceKind(NamedTuple):
 
 
 DATA_SOURCE = ResourceKind("GrafanaDataSource", "grafanadatasources", "grafanadatasource", "gds")
+INSTANCE = ResourceKind("GrafanaInstance", "grafanainstances", "grafanainstance", "ginst")
+
+
+class InstanceKey(NamedTuple):
+    """Identifies one Grafana: namespace and name of its GrafanaInstance, as in status."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self == FROM_SETTINGS else "/".join(self)
+
+
+FROM_SETTINGS = InstanceKey("-", "default")
+"""The instance that the operator's settings define."""
 
 
 class ObjectKey(NamedTuple):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..api.datasource import DataSource, DeletionPolicy, InstanceStatus
+from ..api.datasource import DataSource, DeletionPolicy, SyncStatus
 from ..api.grafana_json import DataSourceState
 from ..api.model import Json
 from ..api.names import (
@@ -48,7 +48,7 @@ class Looked:
         return FINALIZER in self.resource.metadata.finalizers
 
     @property
-    def recorded(self) -> InstanceStatus | None:
+    def recorded(self) -> SyncStatus | None:
         """What status remembers of the instance."""
         return self.resource.instance_status(DEFAULT_INSTANCE_NAMESPACE, DEFAULT_INSTANCE_NAME)
 

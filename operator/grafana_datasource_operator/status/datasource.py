@@ -1,6 +1,6 @@
 """Build the whole status of a GrafanaDataSource from the outcome of one look."""
 
-from ..api.datasource import DataSource, DataSourceStatus, InstanceStatus
+from ..api.datasource import DataSource, DataSourceStatus, SyncStatus
 from ..api.names import DEFAULT_INSTANCE_NAME, DEFAULT_INSTANCE_NAMESPACE, RECONCILE_REQUESTED_AT
 from ..api.reasons import ConditionStatus, Reason
 from ..payload.datasource import uid_of
@@ -65,9 +65,9 @@ def _instance(
     reason: Reason,
     message: str,
     facts: Facts | None,
-) -> InstanceStatus:
+) -> SyncStatus:
     key = (DEFAULT_INSTANCE_NAMESPACE, DEFAULT_INSTANCE_NAME)
-    old = resource.instance_status(*key) or InstanceStatus(namespace=key[0], name=key[1])
+    old = resource.instance_status(*key) or SyncStatus(namespace=key[0], name=key[1])
     update: dict[str, object] = {
         "synced": synced,
         "reason": reason,

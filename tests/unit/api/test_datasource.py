@@ -12,7 +12,7 @@ from grafana_datasource_operator.api.datasource import (
     Access,
     DataSourceStatus,
     DeletionPolicy,
-    InstanceStatus,
+    SyncStatus,
     parse_data_source,
 )
 from grafana_datasource_operator.api.reasons import ConditionStatus, ConditionType, Reason
@@ -69,7 +69,7 @@ _statuses = st.builds(
     ),
     instances=st.lists(
         st.builds(
-            InstanceStatus,
+            SyncStatus,
             namespace=st.just("-"),
             name=st.just("default"),
             id=st.none() | st.integers(1, 99),
