@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import kopf
 
-from .api.names import DATA_SOURCE, GROUP, VERSION
+from .api.names import DATA_SOURCE, GROUP, INSTANCE, VERSION
 from .kube.connection import Configuration
 from .runtime import Runtime
 
@@ -94,6 +94,7 @@ def register(
     async def stop(**_: Any) -> None:
         await end()
 
+    @kopf.on.event(GROUP, VERSION, INSTANCE.plural, registry=registry)
     @kopf.on.event(GROUP, VERSION, DATA_SOURCE.plural, registry=registry)
     async def observe(event: kopf.RawEvent, **_: Any) -> None:
         raw = cast("dict[str, Any]", event["object"])

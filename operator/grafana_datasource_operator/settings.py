@@ -63,6 +63,8 @@ def _check_resync(value: float) -> float:
     return value
 
 
+_INSTANCE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -82,8 +84,14 @@ class Settings(BaseSettings):
     """Namespaces to watch, separated by commas; empty is the whole cluster."""
     http_address: Annotated[str, AfterValidator(_check_address)] = ":8080"
     """host:port of /healthz, /readyz and /metrics."""
+    instance_namespaces: Names = ()
+    """Namespaces whose GrafanaInstances count, separated by commas; empty is all watched."""
+    default_instance: Annotated[str, Field(pattern=_INSTANCE)] | None = None
+    """namespace/name of the GrafanaInstance for resources that name none."""
     owner_id: Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9._-]+$")] | None = None
     """Tells operators that share a Grafana apart; default the uid of namespace kube-system."""
+    owner_id_accept: Names = ()
+    """Former owner ids whose data sources are ours, too, separated by commas."""
     resync_interval: Annotated[float, BeforeValidator(_seconds), AfterValidator(_check_resync)] = (
         600.0
     )
@@ -106,6 +114,21 @@ class Settings(BaseSettings):
     """Organization to act in; default that of the credentials."""
     grafana_allowed_namespaces: Names = ()
     """Namespaces that may use the default Grafana; empty is all that are watched."""
+
+    @property
+    def watched_namespaces(self) -> tuple[str, ...]:
+        """Namespaces with anything of interest; none is the whole cluster."""
+        if not self.namespaces:
+            return ()
+        return tuple(dict.fromkeys([*self.namespaces, *self.instance_namespaces]))
+
+    @model_validator(mode="after")
+    def _require_one_default(self) -> "Settings":
+        if self.grafana_url is not None and self.default_instance is not None:
+            raise ValueError(
+                "GDSO_DEFAULT_INSTANCE and GDSO_GRAFANA_URL both name a default: set one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _require_one_credential(self) -> "Settings":

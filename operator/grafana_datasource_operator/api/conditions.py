@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from .model import ApiModel, Json
-from .reasons import ConditionStatus, ConditionType, Reason
+from .reasons import ConditionStatus, ConditionType, HealthReason, Reason
 
 # Open in the schema: a new release may write a new reason while the old CRD is still installed.
 REASON_SCHEMA: Json = {
@@ -30,7 +30,7 @@ class Condition(ApiModel):
     """metadata.generation that this condition speaks of."""
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     """When status last changed."""
-    reason: Annotated[Reason, WithJsonSchema(REASON_SCHEMA)]
+    reason: Annotated[Reason | HealthReason, WithJsonSchema(REASON_SCHEMA)]
     """One word why."""
     message: Annotated[str, Field(max_length=32768)]
     """What is wrong, where, and what to do, for people."""

@@ -49,6 +49,14 @@ class Reason(StrEnum):
     DELETION_BLOCKED = "DeletionBlocked"
 
 
+class HealthReason(StrEnum):
+    """Why `Healthy` is what it is; apart from those of Ready, of which it is no part."""
+
+    HEALTHY = "Healthy"
+    UNHEALTHY = "Unhealthy"
+    UNKNOWN = "HealthUnknown"
+
+
 STALLED_REASONS = frozenset(
     {
         Reason.DRIFT_DETECTED,

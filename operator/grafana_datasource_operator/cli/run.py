@@ -86,8 +86,8 @@ async def _run_kopf(
         registry=registry,
         settings=kopf_settings,
         standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
+        clusterwide=not settings.watched_namespaces,
+        namespaces=settings.watched_namespaces,
         stop_flag=stop,
     )
 

@@ -1,9 +1,12 @@
-"""Level-triggered work queue: a key waits at most once, runs at most once at a time."""
+"""Level-triggered work queue: a key waits at most once, runs at most once at a time.
+
+Keys run in lanes, so many at a time in each: a lane that is slow never holds up another.
+"""
 
 import asyncio
 import heapq
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Generic, TypeVar
@@ -12,6 +15,8 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 300.0
+LANE_WIDTH = 16
+"""Keys of one lane that run at a time."""
 
 
 class Priority(IntEnum):
@@ -33,15 +38,35 @@ class _Entry(Generic[K]):
     priority: Priority
     sequence: int
     key: K = field(compare=False)
+    lane: Hashable = field(default=None, compare=False)
+
+
+@dataclass(slots=True)
+class _Lane(Generic[K]):
+    """Keys that wait while as many of their lane run as may."""
+
+    running: int = 0
+    waiting: list[_Entry[K]] = field(default_factory=list)
 
 
 class WorkQueue(Generic[K]):
     """Keys that want a look: now, at a time, or after a growing delay. Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, lane_of: Callable[[K], Hashable] = lambda _: None, width: int = LANE_WIDTH
+    ) -> None:
+        """Prepare.
+
+        Args:
+            lane_of: the lane of a key, asked when its turn comes.
+            width: keys of one lane that run at a time.
+        """
+        self._lane_of = lane_of
+        self._width = width
         self._heap: list[_Entry[K]] = []
         self._wanted: dict[K, _Entry[K]] = {}
-        self._running: set[K] = set()
+        self._running: dict[K, Hashable] = {}
+        self._lanes: dict[Hashable, _Lane[K]] = {}
         self._timers: dict[K, _Timer[K]] = {}
         self._failures: dict[K, int] = {}
         self._sequence = 0
@@ -93,18 +118,43 @@ class WorkQueue(Generic[K]):
             while self._heap:
                 entry = heapq.heappop(self._heap)
                 # A key that rose in priority or was forgotten left an entry behind.
-                if self._wanted.get(entry.key) is entry:
+                if self._wanted.get(entry.key) is not entry:
+                    self._admit_next(entry.lane)
+                elif self._enter(entry):
                     del self._wanted[entry.key]
-                    self._running.add(entry.key)
                     return entry.key
             self._arrived.clear()
             await self._arrived.wait()
 
     def done(self, key: K) -> None:
         """The look is over; one that was wanted meanwhile takes its turn."""
-        self._running.discard(key)
+        name = self._running.pop(key)
+        self._lanes[name].running -= 1
+        self._admit_next(name)
         if (waiting := self._wanted.get(key)) is not None:
             self._push(key, waiting.priority)
+
+    def _enter(self, entry: _Entry[K]) -> bool:
+        """Whether the lane of the entry has room; else it waits there."""
+        name = entry.lane = self._lane_of(entry.key)
+        lane = self._lanes.setdefault(name, _Lane())
+        if lane.running >= self._width:
+            heapq.heappush(lane.waiting, entry)
+            return False
+        lane.running += 1
+        self._running[entry.key] = name
+        return True
+
+    def _admit_next(self, name: Hashable) -> None:
+        """Put who waits first for room in a lane back into the queue."""
+        lane = self._lanes.get(name)
+        if lane is None:
+            return
+        if lane.waiting:
+            heapq.heappush(self._heap, heapq.heappop(lane.waiting))
+            self._arrived.set()
+        elif not lane.running:
+            del self._lanes[name]
 
     def close(self) -> None:
         """Cancel all timers."""

@@ -48,6 +48,8 @@ class StalenessGuard:
         self._resources = resources
         self._scopes: list[str | None] = [*namespaces] or [None]
         self._problem = f"the first list of {kind.kind} was not seen yet"
+        self.first_list_seen = asyncio.Event()
+        """Set once the watch has delivered all that there was at the start."""
 
     def why_not_ready(self) -> str:
         """What of the first list the watch has not delivered yet, or ""."""
@@ -105,6 +107,7 @@ class StalenessGuard:
             missing = self._lagging(missing)
             self._problem = f"{len(missing)} {self._kind.kind} not seen yet" if missing else ""
             if not missing:
+                self.first_list_seen.set()
                 return
             await asyncio.sleep(_FIRST_LIST_RETRY_SECONDS / _FIRST_LIST_CHECKS)
 

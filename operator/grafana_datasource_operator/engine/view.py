@@ -1,6 +1,6 @@
 """What the operator last saw of each resource, and who refers to what."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -9,11 +9,19 @@ from ..api.names import FINALIZER, FORCE_DELETE, RECONCILE_REQUESTED_AT, ObjectK
 
 
 class Reference(NamedTuple):
-    """Something else that a resource refers to."""
+    """Something else that a resource refers to.
+
+    Attributes:
+        kind: of what is referred to.
+        namespace: of it.
+        name: of it.
+        is_contested: a thing that only one can have: whoever gives it up makes room for others.
+    """
 
     kind: str
     namespace: str
     name: str
+    is_contested: bool = False
 
 
 class Change(Enum):
@@ -34,11 +42,12 @@ def key_of(raw: Json) -> ObjectKey:
     return ObjectKey(raw["kind"], meta["namespace"], meta["name"])
 
 
-def _trigger(raw: Json) -> tuple[object, ...]:
-    """What a look depends on; labels, status and other annotations are none of it."""
+def _trigger(raw: Json, *, labels_count: bool) -> tuple[object, ...]:
+    """What a look depends on; status and other annotations are none of it."""
     meta = raw["metadata"]
     annotations = meta.get("annotations", {})
     return (
+        meta.get("labels") if labels_count else None,
         meta["uid"],
         meta.get("generation"),
         meta.get("deletionTimestamp"),
@@ -61,8 +70,17 @@ def _version(raw: Json) -> int:
 class View:
     """Raw objects by key, and references in reverse. Not thread-safe."""
 
-    def __init__(self, references_of: ReferencesOf) -> None:
+    def __init__(
+        self, references_of: ReferencesOf, labelled_kinds: Collection[str] = ()
+    ) -> None:
+        """Start empty.
+
+        Args:
+            references_of: what a raw object refers to.
+            labelled_kinds: kinds whose labels mean something.
+        """
         self._references_of = references_of
+        self._labelled_kinds = labelled_kinds
         self._objects: dict[ObjectKey, Json] = {}
         self._references: dict[ObjectKey, frozenset[Reference]] = {}
         self._users: dict[Reference, set[ObjectKey]] = {}
@@ -78,6 +96,10 @@ class View:
         """Resources that refer to something."""
         return list(self._users.get(reference, ()))
 
+    def references_of(self, key: ObjectKey) -> frozenset[Reference]:
+        """What a resource refers to."""
+        return self._references.get(key, frozenset())
+
     def put(self, raw: Json) -> Change:
         """Take in an object, from a watch or from the answer to a write; older ones are ignored."""
         key = key_of(raw)
@@ -89,9 +111,7 @@ class View:
         self._refer(key, frozenset(self._references_of(raw)))
         if old is None:
             return Change.FIRST_SEEN
-        if _trigger(old) != _trigger(raw) or _lost_finalizer(old, raw):
-            return Change.CHANGED
-        return Change.NONE
+        return Change.CHANGED if self._is_changed(old, raw) else Change.NONE
 
     def remove(self, raw: Json) -> Change:
         """Take in that an object is gone; a namesake made since stays."""
@@ -102,6 +122,11 @@ class View:
         del self._objects[key]
         self._refer(key, frozenset())
         return Change.GONE
+
+    def _is_changed(self, old: Json, new: Json) -> bool:
+        counts = new["kind"] in self._labelled_kinds
+        before, after = (_trigger(raw, labels_count=counts) for raw in (old, new))
+        return before != after or _lost_finalizer(old, new)
 
     def _refer(self, key: ObjectKey, references: frozenset[Reference]) -> None:
         before = self._references.pop(key, frozenset())

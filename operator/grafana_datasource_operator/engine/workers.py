@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from weakref import WeakValueDictionary
 
 from ..api.model import Json
 from ..api.names import ObjectKey
@@ -11,20 +12,22 @@ from ..kube.errors import ConflictError, KubeError, NotFoundError
 from ..kube.events import EventPoster
 from ..kube.resources import Resources
 from ..reconcile.verdict import Verdict
+from ..status.health import keep_health
 from ..telemetry.logs import extras
 from ..telemetry.metrics import QUEUE_DEPTH, RECONCILE_SECONDS, RECONCILES
-from .engine import Controller, Engine
-from .queue import Priority
+from .engine import Checker, Controller, Engine
+from .queue import Priority, WorkQueue
 
 _LOG = logging.getLogger(__name__)
 
-WORKERS = 16
 SLOW_SECONDS = 5.0
 """A look that takes longer than this is told about in status, where that helps."""
+BUSY_SECONDS = 2.0
+"""How long a check waits while looks are waiting: they go first."""
 
 
 class Workers:
-    """Runs looks side by side, never two at one resource."""
+    """Runs looks and checks side by side, never two looks at one resource."""
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Workers:
         controllers: Mapping[str, Controller],
         resources: Mapping[str, Resources],
         events: EventPoster,
+        checkers: Mapping[str, Checker] | None = None,
     ) -> None:
         """Prepare.
 
@@ -40,37 +44,53 @@ class Workers:
             controllers: by kind.
             resources: by kind; store status.
             events: posts events.
+            checkers: by kind, for those that have one.
         """
         self._engine = engine
         self._controllers = controllers
         self._resources = resources
         self._events = events
+        self._checkers = checkers or {}
+        self._locks: WeakValueDictionary[ObjectKey, asyncio.Lock] = WeakValueDictionary()
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop`; then finish what was begun."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._work())
+            group.create_task(self._serve(self._engine.queue, self._look_at, group))
+            group.create_task(self._serve(self._engine.checks, self._check, group))
 
     def stop(self) -> None:
         """Begin no more looks."""
         self._stopping.set()
 
-    async def _work(self) -> None:
+    async def _serve(
+        self,
+        queue: WorkQueue[ObjectKey],
+        work: Callable[[ObjectKey], Awaitable[None]],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        """Begin whatever the queue gives out: its lanes bound how much that is."""
         stopping = asyncio.ensure_future(self._stopping.wait())
         while not self._stopping.is_set():
-            getting = asyncio.ensure_future(self._engine.queue.get())
+            getting = asyncio.ensure_future(queue.get())
             await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not getting.done():
                 getting.cancel()
                 return
-            key = getting.result()
+            group.create_task(self._work_off(queue, getting.result(), work))
+
+    async def _work_off(
+        self,
+        queue: WorkQueue[ObjectKey],
+        key: ObjectKey,
+        work: Callable[[ObjectKey], Awaitable[None]],
+    ) -> None:
+        try:
+            await work(key)
+        finally:
+            queue.done(key)
             QUEUE_DEPTH.set(len(self._engine.queue))
-            try:
-                await self._look_at(key)
-            finally:
-                self._engine.queue.done(key)
 
     async def _look_at(self, key: ObjectKey) -> None:
         raw = self._engine.view.get(key)
@@ -91,7 +111,7 @@ class Workers:
         except Exception as error:  # noqa: BLE001 - the last line of defense
             # One resource must never stop the others. The text of an unforeseen error may quote
             # anything, so only its kind and place are told.
-            self._retry(key, f"unforeseen {type(error).__name__} at {_place(error)}")
+            self._retry(key, _describe(error))
         finally:
             RECONCILES.labels(key.kind, result).inc()
             RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - started)
@@ -108,19 +128,55 @@ class Workers:
             looking.cancel()
 
     async def _store(self, key: ObjectKey, raw: Json, verdict: Verdict) -> None:
-        current = self._engine.view.get(key)
         status = verdict.status
-        if status is not None and current is not None and status != current.get("status"):
-            await self._resources[key.kind].patch_status(raw, status)
+        if status is not None:
+            await self._write_status(key, raw, lambda present: keep_health(status, present))
         for event in verdict.events:
             self._events.post(raw, event.type, event.reason, event.message)
+
+    async def _write_status(
+        self, key: ObjectKey, raw: Json, update: Callable[[Json], Json]
+    ) -> None:
+        """Store what `update` makes of the present status, if that is another one."""
+        async with self._status_of(key):
+            current = self._engine.view.get(key)
+            if current is not None:
+                status = update(current.get("status", {}))
+                if status != current.get("status"):
+                    await self._resources[key.kind].patch_status(raw, status)
+
+    def _status_of(self, key: ObjectKey) -> asyncio.Lock:
+        """Held while status is read and written: a look and a check may end at a time."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    async def _check(self, key: ObjectKey) -> None:
+        """Ask how what a resource describes is doing; a look at it, or at others, goes first."""
+        raw = self._engine.view.get(key)
+        if raw is None:
+            return
+        if len(self._engine.queue):
+            self._engine.checks.add_after(key, BUSY_SECONDS, Priority.RESYNC)
+            return
+        try:
+            found = await self._checkers[key.kind].check(raw)
+            await self._write_status(key, raw, found.update)
+        except Exception as error:  # noqa: BLE001 - the last line of defense
+            delay = self._engine.checks.back_off(key, Priority.RESYNC)
+            why = str(error) if isinstance(error, KubeError) else _describe(error)
+            _LOG.warning("Could not check %s, retried in %.1f s: %s", key, delay, why)
+        else:
+            self._engine.checks.reset_backoff(key)
+            if found.after is not None:
+                self._engine.checks.add_after(key, found.after, Priority.RESYNC)
 
     def _schedule(self, key: ObjectKey, verdict: Verdict) -> None:
         again = verdict.again
         if self._engine.view.get(key) is None:
             return
-        if again.on_recovery:
-            self._engine.await_recovery(key)
+        if verdict.check_after is not None:
+            self._engine.checks.add_after(key, verdict.check_after, Priority.RESYNC)
+        for grafana in again.on_recovery:
+            self._engine.await_recovery(key, grafana)
         if again.backoff:
             self._engine.queue.back_off(key, Priority.DEPENDENCY)
             return
@@ -163,6 +219,11 @@ class Workers:
 
 
 _DULL = frozenset({"Unchanged", "Deferred"})
+
+
+def _describe(error: BaseException) -> str:
+    """An unforeseen error without its text."""
+    return f"unforeseen {type(error).__name__} at {_place(error)}"
 
 
 def _place(error: BaseException) -> str:

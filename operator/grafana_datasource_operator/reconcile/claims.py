@@ -1,56 +1,98 @@
 """Refuse a data source that has our uid but is not ours: the first owner wins."""
 
-from collections.abc import Callable
-
+from ..api.datasource import AdoptionPolicy, DataSource
 from ..api.grafana_json import DataSourceState
 from ..api.reasons import Reason
 from ..errors import STALLED_RECHECK_SECONDS, Stalled
 from ..payload.identity import Claim, Claimant, Owner, judge_claim, read_mark
+from .failures import READ_ONLY_WAY_OUT
+from .peers import Peers
 
-Exists = Callable[[str, str], bool]
-"""Whether the resource (namespace, name) exists, as far as this operator can know."""
 
+def is_adoption(
+    state: DataSourceState,
+    claimant: Claimant,
+    peers: Peers,
+    *,
+    policy: AdoptionPolicy,
+    may_adopt: bool,
+) -> bool:
+    """Return whether the data source may be written: False, it is ours; True, it is taken over.
 
-def require_ours(state: DataSourceState, claimant: Claimant, exists: Exists) -> None:
-    """Return if the data source may be written.
+    Args:
+        state: what Grafana holds under our uid.
+        claimant: who asks.
+        peers: the other resources.
+        policy: of the resource.
+        may_adopt: whether the instance admits us as adopters.
 
     Raises:
         Stalled: ReadOnlyInGrafana, UidConflict or OwnershipConflict.
     """
     match judge_claim(state, claimant):
+        case Claim.OURS:
+            return False
         case Claim.READ_ONLY:
             raise _stalled(
                 Reason.READ_ONLY_IN_GRAFANA,
                 f'the data source with uid "{state.uid}" is provisioned from a file on the Grafana'
-                " server; remove it there, or choose another uid",
+                f" server; {READ_ONLY_WAY_OUT}",
             )
-        case Claim.UNOWNED:
-            raise _unowned(state)
-        case Claim.FOREIGN:
-            raise _foreign(state, claimant, exists)
+        case Claim.FOREIGN if (whose := _owner_of(state, claimant, peers)):
+            raise _stalled(
+                Reason.OWNERSHIP_CONFLICT,
+                f'the data source with uid "{state.uid}" is owned by {whose}; choose another uid',
+            )
+    if policy is AdoptionPolicy.IF_UNOWNED and may_adopt:
+        return True
+    raise _stalled(Reason.UID_CONFLICT, _unowned(state, policy))
 
 
-def _foreign(state: DataSourceState, claimant: Claimant, exists: Exists) -> Stalled:
+def require_first(resource: DataSource, uid: str, rivals: list[DataSource]) -> None:
+    """Let who is oldest create the data source, where several resources want the same uid.
+
+    Raises:
+        Stalled: OwnershipConflict, naming the one that goes first.
+    """
+    ours = seniority(resource)
+    first = min(rivals, key=seniority, default=resource)
+    if seniority(first) < ours:
+        meta = first.metadata
+        raise _stalled(
+            Reason.OWNERSHIP_CONFLICT,
+            f'GrafanaDataSource {meta.namespace}/{meta.name} is older and has the uid "{uid}", too;'
+            " choose another uid",
+        )
+
+
+def seniority(resource: DataSource) -> tuple[str, str, str]:
+    """The lower, the older: who is first where nothing else decides."""
+    meta = resource.metadata
+    return meta.creation_timestamp, meta.namespace, meta.name
+
+
+def _owner_of(state: DataSourceState, claimant: Claimant, peers: Peers) -> str:
+    """Who the mark says it is, or "" where that is a resource of ours that no longer exists."""
     mark = read_mark(state)
     if not isinstance(mark, Owner):
-        whose = "another tool"
-    elif mark.owner_id != claimant.owner.owner_id:
-        whose = f"{mark.namespace}/{mark.name} of another operator (owner id {mark.owner_id})"
-    elif exists(mark.namespace, mark.name):
-        whose = f"GrafanaDataSource {mark.namespace}/{mark.name}"
-    else:
-        return _unowned(state)
-    return _stalled(
-        Reason.OWNERSHIP_CONFLICT,
-        f'the data source with uid "{state.uid}" is owned by {whose}; choose another uid',
-    )
+        return "another tool"
+    if mark.owner_id not in {claimant.owner.owner_id, *claimant.accepted}:
+        return f"{mark.namespace}/{mark.name} of another operator (owner id {mark.owner_id})"
+    if peers.may_exist(mark.namespace, mark.name):
+        return f"GrafanaDataSource {mark.namespace}/{mark.name}"
+    return ""
 
 
-def _unowned(state: DataSourceState) -> Stalled:
-    return _stalled(
-        Reason.UID_CONFLICT,
+def _unowned(state: DataSourceState, policy: AdoptionPolicy) -> str:
+    text = (
         f'Grafana already has a data source with uid "{state.uid}" that this resource did not'
-        " create; remove it there, or choose another uid",
+        " create; "
+    )
+    if policy is AdoptionPolicy.NEVER:
+        return text + "to take it over, set spec.adoptionPolicy: IfUnowned; else choose another uid"
+    return text + (
+        "spec.allowedAdopters of the GrafanaInstance does not let this namespace take it over;"
+        " choose another uid"
     )
 
 

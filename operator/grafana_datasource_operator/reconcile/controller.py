@@ -1,18 +1,21 @@
-"""One look at a GrafanaDataSource, from raw object to verdict: errors become status only here."""
+"""One look at a GrafanaDataSource, on all its instances: errors become status only here."""
 
+import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from ..api.datasource import DataSource, DeletionPolicy, parse_data_source
 from ..api.durations import parse_duration
 from ..api.model import Json
-from ..api.names import DATA_SOURCE, FORCE_DELETE, ObjectKey
+from ..api.names import DATA_SOURCE, FORCE_DELETE, InstanceKey, ObjectKey
 from ..api.reasons import Reason
-from ..errors import ReconcileError, Stalled
+from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Stalled
 from ..grafana.errors import GrafanaError, PermissionDenied, Unaskable
+from ..payload.datasource import DesiredDataSource
 from ..status.datasource import build_status
 from ..status.events import events_of
 from ..status.outcome import (
@@ -21,16 +24,33 @@ from ..status.outcome import (
     NotSynced,
     Outcome,
     Released,
-    Suspended,
+    Report,
     Synced,
     Unseen,
 )
 from ..telemetry.metrics import DRIFT_CORRECTED
-from .datasource import DataSourceReconciler, Looked, is_pending
+from .datasource import DataSourceReconciler, is_pending
 from .failures import explain
+from .fleet import Fleet
+from .health import HealthChecks
+from .looked import Looked
+from .removal import DataSourceRemover
+from .resync import JITTER, Sightings
+from .site import Site
+from .targets import Targets
 from .verdict import Again, Verdict
 
-RESYNC_JITTER = 0.1
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the controller works with."""
+
+    fleet: Fleet
+    targets: Targets
+    reconciler: DataSourceReconciler
+    remover: DataSourceRemover
+    sightings: Sightings
+    health: HealthChecks
 
 
 class DataSourceController:
@@ -38,7 +58,7 @@ class DataSourceController:
 
     def __init__(
         self,
-        reconciler: DataSourceReconciler,
+        parts: Parts,
         *,
         resync_interval: float,
         now: Callable[[], str],
@@ -47,133 +67,230 @@ class DataSourceController:
         """Prepare.
 
         Args:
-            reconciler: does the work.
+            parts: do the work.
             resync_interval: seconds, where a spec gives none.
             now: RFC 3339 time for status.
             clock: monotonic seconds.
         """
-        self._reconciler = reconciler
+        self._parts = parts
         self._resync_interval = resync_interval
         self._now = now
         self._clock = clock
         self._started = clock()
-        self._looks: dict[ObjectKey, float] = {}
+        self._looks: dict[ObjectKey, dict[InstanceKey, float]] = {}
+
+    def forget(self, key: ObjectKey) -> None:
+        """The resource no longer exists."""
+        self._looks.pop(key, None)
+        self._parts.sightings.forget(key)
+        self._parts.health.forget(key)
 
     async def look(self, raw: Json) -> Verdict:
         """Look once; raises only what is no answer of Grafana and no fault of the resource."""
-        meta = raw["metadata"]
-        key = ObjectKey(DATA_SOURCE.kind, meta["namespace"], meta["name"])
+        await self._parts.fleet.wait_until_complete()
         try:
             looked = Looked(parse_data_source(raw), raw)
         except ValidationError as error:
             looked = Looked(_without_spec(raw), raw)
             if not looked.resource.metadata.deletion_timestamp:
-                return self._refuse(looked.resource, error)
+                return self._refuse(looked, error)
         if looked.resource.metadata.deletion_timestamp:
-            return await self._delete(key, looked)
-        return await self._sync(key, looked)
+            return await self._delete(looked)
+        return await self._sync(looked)
 
     def describe_delay(self, raw: Json) -> Verdict | None:
         """What to tell while a look takes long; only deletions are worth it."""
         if not raw["metadata"].get("deletionTimestamp"):
             return None
         try:
-            resource = parse_data_source(raw)
+            looked = Looked(parse_data_source(raw), raw)
         except ValidationError:
             return None
-        outcome = NotSynced(Reason.DELETING, "Removing the data source from Grafana")
-        return self._verdict(resource, outcome, Again())
+        trouble = NotSynced(Reason.DELETING, "Removing the data source from Grafana")
+        return self._verdict(looked, self._report(looked, trouble=trouble), Again())
 
-    async def _sync(self, key: ObjectKey, looked: Looked) -> Verdict:
+    # --- to the state of spec
+
+    async def _sync(self, looked: Looked) -> Verdict:
         resource = looked.resource
-        again = Again(after=self._resync_after(resource))
+        if resource.spec.suspend:
+            return self._verdict(looked, Report(is_suspended=True), Again())
+        resync = Again(after=self._resync_after(looked))
         try:
-            outcome = await self._sync_or_unseen(key, looked)
-        except GrafanaError as error:
-            outcome, again = _not_synced(explain(error), again)
+            keys = await self._parts.targets.find(resource)
+            desired = await self._parts.reconciler.desire(resource)
         except ReconcileError as error:
-            outcome, again = _not_synced(error, again)
-        match outcome:
-            case Synced():
-                self._looks[key] = self._clock()
-                if outcome.action is Action.DRIFT_CORRECTED:
-                    DRIFT_CORRECTED.labels(DATA_SOURCE.kind).inc()
-            case Deferred(after=after):
-                again = Again(after=after)
-            case Suspended():
-                again = Again()
-            case Unseen(expired=expired):
-                # Not every failure opens the circuit, so not every one ends in a recovery.
-                left = again.after if expired else self._look_left(key, resource)
-                again = Again(after=left, on_recovery=True)
-        return self._verdict(resource, outcome, again)
+            trouble, again = _failed(error, resync)
+            return self._verdict(looked, self._report(looked, trouble=trouble), again)
+        left = [i.key for i in resource.status.instances if i.key not in keys]
+        jobs = {key: self._sync_at(looked, desired, key, resync) for key in keys}
+        jobs |= {key: self._leave(looked, key, keys) for key in left}
+        found = await _gather(jobs)
+        outcomes = {key: outcome for key, (outcome, _) in found.items()}
+        again = _combine(again for _, again in found.values())
+        return self._verdict(looked, self._report(looked, outcomes, keys=keys), again)
 
-    async def _sync_or_unseen(self, key: ObjectKey, looked: Looked) -> Outcome:
+    async def _sync_at(
+        self, looked: Looked, desired: DesiredDataSource, key: InstanceKey, resync: Again
+    ) -> tuple[Outcome, Again]:
+        resource = looked.resource
         try:
-            return await self._reconciler.sync(looked)
+            member = await self._parts.targets.member(key, resource)
+            may_adopt = await self._parts.targets.may_adopt(member, resource.metadata.namespace)
+            site = Site(key, member.usable_connection, member.mode, may_adopt)
+            outcome = await self._parts.reconciler.sync(looked, desired, site)
         except (Unaskable, PermissionDenied) as error:
-            desired = await self._reconciler.desire(looked)
-            if is_pending(looked, desired):
-                raise
-            failure = explain(error)
-            left = self._look_left(key, looked.resource)
-            return Unseen(failure.reason, failure.message, expired=left is not None and left <= 0)
+            if is_pending(looked, resource.recorded(key), desired):
+                return _failed(explain(error), resync, key)
+            return self._unseen(looked, key, explain(error), resync)
+        except GrafanaError as error:
+            return _failed(explain(error), resync, key)
+        except ReconcileError as error:
+            return _failed(error, resync, key)
+        return outcome, self._after(looked, key, outcome, resync)
 
-    async def _delete(self, key: ObjectKey, looked: Looked) -> Verdict:
-        outcome: Outcome
+    def _after(self, looked: Looked, key: InstanceKey, outcome: Outcome, resync: Again) -> Again:
+        """When to look again after an answer, which is remembered as seen."""
+        if isinstance(outcome, Deferred):
+            return Again(after=outcome.after)
+        self._looks.setdefault(looked.key, {})[key] = self._clock()
+        if isinstance(outcome, Synced) and outcome.action is Action.DRIFT_CORRECTED:
+            DRIFT_CORRECTED.labels(DATA_SOURCE.kind).inc()
+        if isinstance(outcome, NotSynced) and outcome.reason is not Reason.DRY_RUN:
+            return Again(after=STALLED_RECHECK_SECONDS)
+        return resync
+
+    def _unseen(
+        self, looked: Looked, key: InstanceKey, failure: ReconcileError, resync: Again
+    ) -> tuple[Outcome, Again]:
+        """Nothing is to be done; Ready stays until the last look is over a resync old."""
+        left = self._look_left(looked, key)
+        expired = left is not None and left <= 0
+        # Not every failure opens the circuit, so not every one ends in a recovery.
+        after = resync.after if expired else left
+        again = Again(after=after, on_recovery=frozenset({key}))
+        return Unseen(failure.reason, failure.message, expired), again
+
+    # --- away from an instance
+
+    async def _leave(
+        self, looked: Looked, key: InstanceKey, keys: list[InstanceKey]
+    ) -> tuple[Outcome, Again]:
+        """Clean up where the resource is to live no more."""
+        self._parts.sightings.forget(looked.key, key)
+        if self._is_same_place(key, keys):
+            return Released(None, "The same Grafana under another name"), Again()
         try:
-            outcome, again = await self._reconciler.clean_up(looked), Again()
-            if isinstance(outcome, Deferred):
-                again = Again(after=outcome.after)
-            self._looks.pop(key, None)
+            outcome = await self._parts.remover.clean_up(looked, key)
         except (GrafanaError, ReconcileError) as error:
-            failure = error if isinstance(error, ReconcileError) else explain(error)
-            _, again = _not_synced(failure, Again(backoff=True))
-            outcome = NotSynced(
-                Reason.DELETION_BLOCKED,
-                f"{failure.reason}: {failure.message}. Retried for ever; to let go without Grafana,"
-                f" set the annotation {FORCE_DELETE}=true or spec.deletionPolicy: Orphan",
-            )
-        return self._verdict(looked.resource, outcome, again)
+            return _blocked(error, key)
+        return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
 
-    def _refuse(self, resource: DataSource, error: ValidationError) -> Verdict:
+    def _is_same_place(self, key: InstanceKey, others: list[InstanceKey]) -> bool:
+        left = self._parts.fleet.get(key)
+        members = [self._parts.fleet.get(other) for other in others]
+        return left is not None and any(
+            member is not None and member.is_same_place(left) for member in members
+        )
+
+    async def _delete(self, looked: Looked) -> Verdict:
+        if not looked.has_finalizer:
+            return self._verdict(looked, self._report(looked), Again())
+        resource = looked.resource
+        keys = {i.key for i in resource.status.instances}
+        keys |= set(self._parts.targets.keys_of(resource))
+        found = await _gather({key: self._clean_up(looked, key) for key in sorted(keys)})
+        outcomes = {key: outcome for key, (outcome, _) in found.items()}
+        again = _combine(again for _, again in found.values())
+        if all(isinstance(outcome, Released) for outcome in outcomes.values()):
+            await self._parts.reconciler.release(looked)
+            again = Again()
+        return self._verdict(looked, self._report(looked, outcomes), again)
+
+    async def _clean_up(self, looked: Looked, key: InstanceKey) -> tuple[Outcome, Again]:
+        try:
+            outcome = await self._parts.remover.clean_up(looked, key)
+        except (GrafanaError, ReconcileError) as error:
+            return _blocked(error, key)
+        return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
+
+    # --- what is told of it
+
+    def _refuse(self, looked: Looked, error: ValidationError) -> Verdict:
         """The installed CRD let through what these models do not know."""
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         path = ".".join(str(part) for part in first["loc"])
         failure = Stalled(
             Reason.INVALID_SPEC, f"{path}: {first['msg']}; is the CRD of this release installed?"
         )
-        return self._verdict(resource, *_not_synced(failure, Again()))
+        trouble, again = _failed(failure, Again())
+        return self._verdict(looked, self._report(looked, trouble=trouble), again)
 
-    def _verdict(self, resource: DataSource, outcome: Outcome, again: Again) -> Verdict:
-        status = build_status(resource, outcome, self._now())
-        result, message = _summary(outcome)
+    def _report(
+        self,
+        looked: Looked,
+        outcomes: dict[InstanceKey, Outcome] | None = None,
+        *,
+        trouble: NotSynced | None = None,
+        keys: list[InstanceKey] | None = None,
+    ) -> Report:
+        outcomes = outcomes or {}
+        resource = looked.resource
+        if resource.spec.instance_selector is None:
+            targets = keys or self._parts.targets.keys_of(resource)
+            summary = targets[0].name if targets else None
+        else:
+            synced = [isinstance(outcomes.get(key), Synced | Unseen) for key in keys or []]
+            summary = f"{sum(synced)}/{len(synced)}"
+        return Report(outcomes, trouble, summary)
+
+    def _verdict(self, looked: Looked, report: Report, again: Again) -> Verdict:
+        resource = looked.resource
+        status = build_status(resource, report, self._now())
+        result, message = _summary(report)
         return Verdict(
             result=result,
             again=again,
             status=status.model_dump(mode="json", by_alias=True, exclude_none=True)
             if status
             else None,
-            events=events_of(resource.status, status, outcome),
+            events=events_of(resource.status, status, report),
             message=message,
+            check_after=self._parts.health.plan(looked, report),
         )
+
+    # --- time
 
     def _interval(self, resource: DataSource) -> float:
         text = resource.spec.resync_interval
         return self._resync_interval if text is None else parse_duration(text)
 
-    def _resync_after(self, resource: DataSource) -> float | None:
-        # Only ever earlier: Ready=True promises a look at most one interval ago.
-        interval = self._interval(resource)
-        jitter = 1 - RESYNC_JITTER * random.random()  # noqa: S311 - spreads load
-        return interval * jitter if interval else None
+    def _resync_after(self, looked: Looked) -> float | None:
+        """Only ever earlier than the interval: Ready promises a look at most one of them ago."""
+        interval = self._interval(looked.resource)
+        # After a start all are looked at within seconds: spread the next looks over the interval.
+        jitter = JITTER if looked.key in self._looks else 1.0
+        return interval * (1 - jitter * random.random()) if interval else None  # noqa: S311
 
-    def _look_left(self, key: ObjectKey, resource: DataSource) -> float | None:
+    def _look_left(self, looked: Looked, key: InstanceKey) -> float | None:
         """Seconds until the last look is over a resync old; None is never."""
-        interval = self._interval(resource)
+        interval = self._interval(looked.resource)
         if not interval:
             return None
-        return self._looks.get(key, self._started) + interval - self._clock()
+        last = self._looks.get(looked.key, {}).get(key, self._started)
+        return last + interval - self._clock()
+
+
+_Found = tuple[Outcome, Again]
+
+
+async def _gather(jobs: dict[InstanceKey, Awaitable[_Found]]) -> dict[InstanceKey, _Found]:
+    """All of them, each to its end; then the first error, if there was one."""
+    found = await asyncio.gather(*jobs.values(), return_exceptions=True)
+    for result in found:
+        if isinstance(result, BaseException):
+            raise result
+    return dict(zip(jobs, (f for f in found if not isinstance(f, BaseException)), strict=True))
 
 
 def _without_spec(raw: Json) -> DataSource:
@@ -187,24 +304,60 @@ def _without_spec(raw: Json) -> DataSource:
     return DataSource.model_validate({**raw, "spec": spec})
 
 
-def _not_synced(error: ReconcileError, again: Again) -> tuple[NotSynced, Again]:
+def _failed(
+    error: ReconcileError, resync: Again, key: InstanceKey | None = None
+) -> tuple[NotSynced, Again]:
     """The outcome, and when to look again: a stalled one at the latest with the resync."""
     outcome = NotSynced(error.reason, error.message)
+    recovery = frozenset({key} if key else ())
     if isinstance(error, Stalled):
-        return outcome, Again(after=error.retry_after) if error.retry_after else again
+        return outcome, Again(after=error.retry_after) if error.retry_after else resync
     if error.retry_after is not None:
-        return outcome, Again(after=error.retry_after, on_recovery=True)
-    return outcome, Again(backoff=True, on_recovery=True)
+        return outcome, Again(after=error.retry_after, on_recovery=recovery)
+    return outcome, Again(backoff=True, on_recovery=recovery)
 
 
-def _summary(outcome: Outcome) -> tuple[str, str]:
-    """One word and one sentence about an outcome, for metrics and logs."""
+def _blocked(error: GrafanaError | ReconcileError, key: InstanceKey) -> tuple[NotSynced, Again]:
+    failure = error if isinstance(error, ReconcileError) else explain(error)
+    _, again = _failed(failure, Again(backoff=True), key)
+    outcome = NotSynced(
+        Reason.DELETION_BLOCKED,
+        f"{failure.reason}: {failure.message}. Retried for ever; to let go without Grafana,"
+        f" set the annotation {FORCE_DELETE}=true or spec.deletionPolicy: Orphan",
+    )
+    return outcome, again
+
+
+def _combine(found: Iterable[Again]) -> Again:
+    """The soonest of all."""
+    agains = list(found)
+    recovery = frozenset().union(*(again.on_recovery for again in agains))
+    after = min((again.after for again in agains if again.after is not None), default=None)
+    backoff = any(again.backoff for again in agains)
+    return Again(after=after, backoff=backoff, on_recovery=recovery)
+
+
+def _summary(report: Report) -> tuple[str, str]:
+    """One word and one sentence about a look, for metrics and logs."""
+    if report.is_suspended:
+        return "Suspended", ""
+    if report.trouble is not None:
+        return report.trouble.reason.value, report.trouble.message
+    told = sorted((_told(outcome) for outcome in report.outcomes.values()), key=lambda t: t[0])
+    _, word, message = told[0] if told else (0, "Released", "")
+    return word, message
+
+
+def _told(outcome: Outcome) -> tuple[int, str, str]:
+    """The lower the number, the more there is to tell."""
     match outcome:
-        case Synced(action=action, note=note):
-            return (action.value if action else "Unchanged"), note
         case NotSynced(reason=reason, message=message) | Unseen(reason=reason, message=message):
-            return reason.value, message
+            return 0, reason.value, message
         case Released(action=action, message=message):
-            return (action.value if action else "Released"), message
+            return 1, action.value if action else "Released", message
+        case Synced(action=Action() as action, note=note):
+            return 2, action.value, note
+        case Deferred():
+            return 3, "Deferred", ""
         case _:
-            return type(outcome).__name__, ""
+            return 4, "Unchanged", ""

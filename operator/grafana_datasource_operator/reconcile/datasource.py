@@ -1,56 +1,53 @@
-"""Bring one data source in Grafana to the state of its resource, or out of it."""
+"""Bring one data source on one instance to the state of its resource."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..api.datasource import DataSource, DeletionPolicy, SyncStatus
+from ..api.datasource import DataSource, DriftPolicy, SyncStatus
 from ..api.grafana_json import DataSourceState
-from ..api.model import Json
-from ..api.names import (
-    DEFAULT_INSTANCE_NAME,
-    DEFAULT_INSTANCE_NAMESPACE,
-    FINALIZER,
-    FORCE_DELETE,
-)
-from ..api.reasons import ConditionStatus, Reason
-from ..errors import Retrying, Stalled
+from ..api.reasons import Reason
+from ..errors import ReconcileError, Stalled
 from ..grafana import errors
+from ..grafana.capabilities import Capability
 from ..grafana.instance import GrafanaInstance
+from ..kube.contents import ContentReader
 from ..kube.resources import Resources
-from ..kube.secrets import SecretReader
 from ..payload.datasource import (
     DesiredDataSource,
     build_desired,
     create_body,
-    orphan_body,
+    describe_difference,
     uid_of,
     update_body,
 )
 from ..payload.diff import StoreTraits, diff, uncleared
-from ..payload.identity import Claim, Claimant, Owner, judge_claim
-from ..payload.rules import check_spec
-from ..payload.secrets import resolve_secrets, secret_names
-from ..status.outcome import Action, Deferred, Facts, Outcome, Released, Suspended, Synced
-from .claims import Exists, require_ours
+from ..payload.inputs import Inputs, needs_of
+from ..status.outcome import Action, Deferred, Facts, NotSynced, Outcome, Synced
+from .claims import is_adoption, require_first
+from .defaults import Defaults, give_way
+from .display_names import DisplayNames
+from .drift import Situation, UnseenWrite, decide, drift_detected, holds_other_values, is_undone
 from .failures import explain
-from .instances import InstanceChoice
+from .looked import Looked
+from .ownership import Ownership
+from .peers import Peers
+from .resync import Sightings
+from .site import Site
+from .targets import Targets
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """One resource under one look: parsed, and raw as the finalizer writes need it."""
+class _Task:
+    """One resource on one instance, in one look."""
 
-    resource: DataSource
-    raw: Json
-
-    @property
-    def has_finalizer(self) -> bool:
-        """Whether a write to Grafana may have happened."""
-        return FINALIZER in self.resource.metadata.finalizers
+    looked: Looked
+    desired: DesiredDataSource
+    site: Site
+    recorded: SyncStatus | None
+    traits: StoreTraits
 
     @property
-    def recorded(self) -> SyncStatus | None:
-        """What status remembers of the instance."""
-        return self.resource.instance_status(DEFAULT_INSTANCE_NAMESPACE, DEFAULT_INSTANCE_NAME)
+    def grafana(self) -> GrafanaInstance:
+        return self.site.grafana
 
 
 class DataSourceReconciler:
@@ -62,222 +59,244 @@ class DataSourceReconciler:
     def __init__(
         self,
         *,
-        instances: InstanceChoice,
-        secrets: SecretReader,
+        contents: ContentReader,
         resources: Resources,
-        owner_id: str,
-        exists: Exists,
+        ownership: Ownership,
+        peers: Peers,
+        targets: Targets,
+        sightings: Sightings,
     ) -> None:
-        self._instances = instances
-        self._secrets = secrets
+        self._contents = contents
         self._resources = resources
-        self._owner_id = owner_id
-        self._exists = exists
+        self._ownership = ownership
+        self._peers = peers
+        self._targets = targets
+        self._sightings = sightings
+        self._defaults = Defaults(peers, targets, ownership.ids)
+        self._names = DisplayNames(peers, ownership.ids)
 
-    async def desire(self, looked: Looked) -> DesiredDataSource:
-        """The state that Grafana is to hold, with the Secrets of this moment.
+    async def desire(self, resource: DataSource) -> DesiredDataSource:
+        """The state that Grafana is to hold, with what Secrets and ConfigMaps hold now.
 
         Raises:
-            ReconcileError: InvalidSpec, WaitingForSecret.
+            ReconcileError: InvalidSpec, WaitingForSecret, WaitingForConfigMap,
+                WaitingForDataSource.
         """
-        resource = looked.resource
-        check_spec(resource.spec)
-        contents = await self._secrets.read_all(
-            resource.metadata.namespace, secret_names(resource.spec)
+        namespace = resource.metadata.namespace
+        needs = needs_of(resource.spec)
+        referred = {name: self._peers.find(namespace, name) for name in needs.data_sources}
+        inputs = Inputs(
+            secrets=await self._contents.read_secrets(namespace, needs.secrets),
+            config_maps=await self._contents.read_config_maps(namespace, needs.config_maps),
+            uids={name: uid_of(other) if other else None for name, other in referred.items()},
         )
-        secrets = resolve_secrets(resource.spec, contents)
-        return build_desired(resource, secrets, self._owner(resource))
+        return build_desired(resource, inputs, self._ownership.of(resource))
 
-    async def sync(self, looked: Looked) -> Outcome:
-        """Make Grafana hold the state of spec."""
-        if looked.resource.spec.suspend:
-            return Suspended()
-        instance = self._instances.choose(looked.resource.metadata.namespace)
-        if delay := instance.spacing.delay(uid_of(looked.resource)):
+    async def sync(self, looked: Looked, desired: DesiredDataSource, site: Site) -> Outcome:
+        """Make one Grafana hold the desired state."""
+        if delay := site.grafana.spacing.delay(desired.uid):
             return Deferred(delay)
-        desired = await self.desire(looked)
-        await instance.check()
-        state, created = await self._locate(looked, desired, instance)
-        traits = await self._traits(instance)
-        if created:
-            return _after_write(desired, state, traits, Action.CREATED)
-        require_ours(state, self._claimant(looked), self._exists)
-        await self._claim(looked)
-        action = _needed(looked, desired, state, traits)
-        if action is None:
-            return _synced(desired, state, traits, None)
-        if delay := instance.spacing.delay_after_start(desired.uid):
-            return Deferred(delay)
-        return await self._update(desired, state, traits, instance, action)
-
-    async def clean_up(self, looked: Looked) -> Outcome:
-        """Take the data source of a deleted resource out of Grafana; never one that is not ours."""
-        if not looked.has_finalizer:
-            return Released(None, "Never reached Grafana")
-        outcome = await self._leave_grafana(looked)
-        if isinstance(outcome, Released):
-            await self._resources.remove_finalizer(looked.raw)
+        await site.grafana.check()
+        recorded = looked.resource.recorded(site.key)
+        task = _Task(looked, desired, site, recorded, await _traits(site.grafana))
+        state = await self._read(task)
+        conflict = await self._find_default_conflict(task, state)
+        if conflict is not None:
+            task = replace(task, desired=give_way(desired))
+        outcome = await (self._create(task) if state is None else self._update(task, state))
+        if conflict is not None and isinstance(outcome, Synced):
+            return NotSynced(conflict.reason, conflict.message, outcome.facts, outcome.action)
         return outcome
 
-    async def _leave_grafana(self, looked: Looked) -> Outcome:
-        meta, spec = looked.resource.metadata, looked.resource.spec
-        if meta.annotations.get(FORCE_DELETE) == "true":
-            return Released(Action.ORPHANED, "Left Grafana alone: gdso.dev/force-delete is set")
-        if spec.deletion_policy is DeletionPolicy.DELETE:
-            return await self._take_out(looked, orphan=False)
-        try:
-            return await self._take_out(looked, orphan=True)
-        except (errors.GrafanaError, Retrying):
-            return Released(Action.ORPHANED, "Left the data source in Grafana, with our mark")
+    async def release(self, looked: Looked) -> None:
+        """Drop the finalizer: nothing is left to clean up."""
+        await self._resources.remove_finalizer(looked.raw)
 
-    async def _take_out(self, looked: Looked, *, orphan: bool) -> Outcome:
-        uid = uid_of(looked.resource)
-        instance = self._instances.choose_for_deletion()
-        state = await instance.read(lambda c: c.get_data_source(uid))
-        if state is None:
-            return Released(None, "Grafana no longer has the data source")
-        if judge_claim(state, self._claimant(looked)) is not Claim.OURS:
-            return Released(None, "The data source in Grafana is not ours: left alone")
-        if not orphan:
-            return await self._delete(uid, instance)
-        if delay := instance.spacing.delay_after_start(uid):
-            return Deferred(delay)
-        await instance.write(uid, lambda c: c.update_data_source(state.id, orphan_body(state)))
-        return Released(Action.ORPHANED, "Left the data source in Grafana, without our mark")
-
-    async def _delete(self, uid: str, instance: GrafanaInstance) -> Released:
-        try:
-            await instance.write(uid, lambda c: c.delete_data_source(uid))
-        except errors.NotFound:
-            return Released(None, "Grafana no longer has the data source")
-        return Released(Action.DELETED, "Deleted the data source from Grafana")
-
-    async def _locate(
-        self, looked: Looked, desired: DesiredDataSource, instance: GrafanaInstance
-    ) -> tuple[DataSourceState, bool]:
-        """The data source in Grafana, and whether it was created just now.
+    async def _read(self, task: _Task) -> DataSourceState | None:
+        """What Grafana holds, asked only where it may hold something.
 
         POST comes first where nothing was ever written: one request is enough then.
         """
-        if looked.has_finalizer or (looked.recorded and looked.recorded.id is not None):
-            state = await instance.read(lambda c: c.get_data_source(desired.uid))
-            if state is not None:
-                return state, False
-        await self._claim(looked)
+        looked, uid = task.looked, task.desired.uid
+        is_known = task.recorded is not None and task.recorded.id is not None
+        # Without any status, the finalizer tells of a write whose end nobody recorded.
+        may_be_known = looked.has_finalizer and not looked.resource.status.instances
+        if is_known or may_be_known or self._sightings.was_listed(task.site.key, uid):
+            return await task.grafana.read(lambda client: client.get_data_source(uid))
+        return None
+
+    async def _find_default_conflict(
+        self, task: _Task, state: DataSourceState | None
+    ) -> Stalled | None:
+        if task.desired.is_default is not True or (state is not None and state.is_default):
+            return None
+        listed = await task.grafana.read(lambda client: client.list_data_sources())
+        resource, uid = task.looked.resource, task.desired.uid
+        return self._defaults.judge(resource, task.site.key, uid, listed)
+
+    # --- what does not exist
+
+    async def _create(self, task: _Task) -> Outcome:
+        resource, desired = task.looked.resource, task.desired
+        if resource.spec.drift_policy is DriftPolicy.REPORT and not is_undone(task.recorded):
+            raise drift_detected("others deleted the data source")
+        require_first(resource, desired.uid, self._rivals(task))
+        if task.site.is_dry_run:
+            return _would(task, "create the data source")
+        await task.looked.claim(self._resources)
         body = create_body(desired)
         try:
-            return await instance.write(desired.uid, lambda c: c.create_data_source(body)), True
+            state = await task.grafana.write(desired.uid, lambda c: c.create_data_source(body))
         except (errors.AlreadyExists, errors.QuotaReached) as error:
-            # The name is checked before the uid, and the quota before both.
-            state = await instance.read(lambda c: c.get_data_source(desired.uid))
-            if state is None:
-                raise explain(error, desired) from None
-            return state, False
+            return await self._find_out(task, error)
         except (errors.Unaskable, errors.PermissionDenied) as error:
             raise explain(error) from None
+        return self._after_write(task, state, Action.CREATED)
 
-    async def _update(
-        self,
-        desired: DesiredDataSource,
-        state: DataSourceState,
-        traits: StoreTraits,
-        instance: GrafanaInstance,
-        action: Action,
+    async def _find_out(
+        self, task: _Task, error: errors.AlreadyExists | errors.QuotaReached
     ) -> Outcome:
-        body = update_body(desired, state)
+        """Grafana checks the name before the uid, and the quota before both."""
+        uid = task.desired.uid
+        state = await task.grafana.read(lambda client: client.get_data_source(uid))
+        if state is not None:
+            return await self._update(task, state)
+        if isinstance(error, errors.QuotaReached):
+            raise explain(error) from None
+        match await self._names.resolve(task.desired, None, task.grafana):
+            case ReconcileError() as conflict:
+                raise conflict
+            case _:
+                return Deferred(task.grafana.spacing.delay(uid))
+
+    def _rivals(self, task: _Task) -> list[DataSource]:
+        """Other resources that want the same data source."""
+        ours = task.looked.resource.metadata
+        return [
+            other
+            for other in self._peers.with_uid(task.desired.uid)
+            if (other.metadata.namespace, other.metadata.name) != (ours.namespace, ours.name)
+            and task.site.key in self._targets.keys_of(other)
+        ]
+
+    # --- what exists
+
+    async def _update(self, task: _Task, state: DataSourceState) -> Outcome:
+        resource = task.looked.resource
+        is_adopted = is_adoption(
+            state,
+            self._ownership.claimant(resource, task.recorded),
+            self._peers,
+            policy=resource.spec.adoption_policy,
+            may_adopt=task.site.may_adopt,
+        )
+        if not task.site.is_dry_run:
+            await task.looked.claim(self._resources)
+        situation = Situation(
+            task.looked, task.recorded, task.desired, state, task.traits, is_adopted
+        )
+        match decide(situation):
+            case None:
+                return self._synced(task, state)
+            case UnseenWrite():
+                return self._synced(task, state, unseen_write=True)
+            case Action() as action if task.site.is_dry_run:
+                verb = "take over" if action is Action.ADOPTED else "update"
+                return _would(task, f"{verb} {describe_difference(situation.differing)}")
+            case Action() as action:
+                return await self._write(task, state, action)
+
+    async def _write(self, task: _Task, state: DataSourceState, action: Action) -> Outcome:
+        desired, spacing = task.desired, task.grafana.spacing
+        if delay := spacing.delay_after_start(desired.uid):
+            return Deferred(delay)
+        body = update_body(desired, state, adopting=action is Action.ADOPTED)
         try:
-            written = await instance.write(
+            written = await task.grafana.write(
                 desired.uid, lambda c: c.update_data_source(state.id, body)
             )
         except (errors.NotFound, errors.VersionConflict):
             # Someone was faster, perhaps within this second: look anew after the gap.
-            return Deferred(instance.spacing.delay(desired.uid))
-        except errors.AlreadyExists as error:
-            raise explain(error, desired) from None
+            return Deferred(spacing.delay(desired.uid))
+        except (errors.AlreadyExists, errors.ServerFault) as error:
+            return await self._make_way(task, state, action, error)
         except (errors.Unaskable, errors.PermissionDenied) as error:
-            if isinstance(error, errors.ServerFault):
-                await self._require_free_name(desired, state, instance)
             # Unlike a failing read: it is known by now that Grafana holds another state.
             raise explain(error) from None
-        return _after_write(desired, written, traits, action)
+        return self._after_write(task, written, action)
 
-    async def _require_free_name(
-        self, desired: DesiredDataSource, state: DataSourceState, instance: GrafanaInstance
-    ) -> None:
-        """Servers up to 9.x answer a taken name with 500 on PUT: ask who has it."""
+    async def _make_way(
+        self,
+        task: _Task,
+        state: DataSourceState,
+        action: Action,
+        error: errors.AlreadyExists | errors.ServerFault,
+    ) -> Outcome:
+        """The name may be taken; servers up to 9.x say so with 500 on PUT."""
+        desired, grafana = task.desired, task.grafana
         if desired.name == state.name:
-            return
-        holder = await instance.read(lambda c: c.get_data_source_by_name(desired.name))
-        if holder is not None and holder.uid != desired.uid:
-            raise explain(errors.AlreadyExists("name taken"), desired)
+            raise explain(error, desired) from None
+        way = await self._names.resolve(desired, state, grafana)
+        if isinstance(way, ReconcileError):
+            raise way
+        if way is None:
+            raise explain(error, desired) from None
+        body = update_body(
+            replace(desired, name=way), state, adopting=action is Action.ADOPTED
+        )
+        await grafana.write(desired.uid, lambda c: c.update_data_source(state.id, body))
+        return Deferred(grafana.spacing.delay(desired.uid))
 
-    async def _claim(self, looked: Looked) -> None:
-        """Set the finalizer before the first write, or again where someone took it off."""
-        if not looked.has_finalizer:
-            await self._resources.add_finalizer(looked.raw)
+    # --- what came of it
 
-    async def _traits(self, instance: GrafanaInstance) -> StoreTraits:
-        is_old = not await instance.has_uid_routes()
-        return StoreTraits(keeps_database=is_old, lists_blanked_secrets=is_old)
+    def _after_write(self, task: _Task, written: DataSourceState, action: Action) -> Outcome:
+        """Believe the answer, not the request: Ready is true only if Grafana says it holds it."""
+        differing = diff(task.desired, written, task.traits)
+        if differing == ("/isDefault",) and action is Action.CREATED:
+            # The first data source of an organization becomes the default whatever was sent.
+            return Deferred(0.0)
+        if differing:
+            failure = holds_other_values(differing)
+            facts = _facts(task, written)
+            return NotSynced(failure.reason, failure.message, facts, action)
+        return self._synced(task, written, action)
 
-    def _owner(self, resource: DataSource) -> Owner:
-        return Owner(self._owner_id, resource.metadata.namespace, resource.metadata.name)
+    def _synced(
+        self,
+        task: _Task,
+        state: DataSourceState,
+        action: Action | None = None,
+        *,
+        unseen_write: bool = False,
+    ) -> Synced:
+        self._sightings.note(task.site.key, task.looked.key, state)
+        kept = uncleared(task.desired, state, task.traits)
+        note = f"except that no update clears the old {' and '.join(kept)}" if kept else ""
+        return Synced(_facts(task, state), action, note, unseen_write)
 
-    def _claimant(self, looked: Looked) -> Claimant:
-        recorded = looked.recorded
-        return Claimant(self._owner(looked.resource), recorded.id if recorded else None)
 
-
-def is_pending(looked: Looked, desired: DesiredDataSource) -> bool:
+def is_pending(looked: Looked, recorded: SyncStatus | None, desired: DesiredDataSource) -> bool:
     """Whether Grafana is known, without asking it, not to hold this state."""
-    recorded, resource = looked.recorded, looked.resource
     return (
         not looked.has_finalizer
+        or looked.is_new_generation
+        or is_undone(recorded)
         or recorded is None
-        or recorded.id is None
-        or recorded.synced is ConditionStatus.FALSE
-        or resource.status.observed_generation != resource.metadata.generation
         or recorded.secrets_revision != desired.secrets.revision
     )
 
 
-def _needed(
-    looked: Looked, desired: DesiredDataSource, state: DataSourceState, traits: StoreTraits
-) -> Action | None:
-    """Why an update is needed, if it is."""
-    recorded, resource = looked.recorded, looked.resource
-    same_secrets = (recorded.secrets_revision if recorded else None) == desired.secrets.revision
-    # Another version than our last write returned: someone wrote, perhaps a secret.
-    same_version = recorded is None or recorded.version in (None, state.version)
-    if same_secrets and same_version and not diff(desired, state, traits):
-        return None
-    if resource.status.observed_generation != resource.metadata.generation:
-        return Action.UPDATED
-    return Action.DRIFT_CORRECTED if same_secrets else Action.SECRET_CHANGED
+def _facts(task: _Task, state: DataSourceState) -> Facts:
+    return Facts(state.id, state.version, task.desired.secrets.revision)
 
 
-def _after_write(
-    desired: DesiredDataSource, written: DataSourceState, traits: StoreTraits, action: Action
-) -> Outcome:
-    """Believe the answer, not the request: Ready is true only if Grafana says it holds it all."""
-    differing = diff(desired, written, traits)
-    if differing == ("/isDefault",) and action is Action.CREATED:
-        # The first data source of an organization becomes the default whatever was sent.
-        return Deferred(0.0)
-    if differing:
-        raise Stalled(
-            Reason.GRAFANA_REJECTED,
-            f"Grafana took the write but holds other values at {', '.join(differing)}",
-        )
-    return _synced(desired, written, traits, action)
+def _would(task: _Task, what: str) -> NotSynced:
+    return NotSynced(
+        Reason.DRY_RUN,
+        f"would {what}; nothing is written, since the GrafanaInstance is in mode DryRun",
+    )
 
 
-def _synced(
-    desired: DesiredDataSource,
-    state: DataSourceState,
-    traits: StoreTraits,
-    action: Action | None,
-) -> Synced:
-    kept = uncleared(desired, state, traits)
-    note = f"except that no update clears the old {' and '.join(kept)}" if kept else ""
-    return Synced(Facts(state.id, state.version, desired.secrets.revision), action, note)
+async def _traits(grafana: GrafanaInstance) -> StoreTraits:
+    is_old = not await grafana.supports(Capability.UPDATE_BY_UID)
+    return StoreTraits(keeps_database=is_old, lists_blanked_secrets=is_old)

@@ -7,6 +7,12 @@ from ..payload.datasource import DesiredDataSource
 
 PERMISSION_RECHECK_SECONDS = 30.0
 
+READ_ONLY_WAY_OUT = (
+    "to hand it over, set editable: true there, let Grafana reload, take it out of the file, and set"
+    " spec.adoptionPolicy: IfUnowned; else choose another uid"
+)
+"""Without `editable: true` first, Grafana keeps what left the file read-only (measured)."""
+
 _UNASKABLE = {
     errors.Unreachable: Reason.GRAFANA_UNREACHABLE,
     errors.Unauthorized: Reason.GRAFANA_UNAUTHORIZED,
@@ -28,14 +34,14 @@ def explain(error: errors.GrafanaError, desired: DesiredDataSource | None = None
         case errors.ReadOnly():
             return _stalled(
                 Reason.READ_ONLY_IN_GRAFANA,
-                f"{error.message}; remove it there, or choose another uid",
+                f"{error.message}; {READ_ONLY_WAY_OUT}",
             )
         case errors.QuotaReached():
             return _stalled(
                 Reason.QUOTA_REACHED, f"{error.message}; raise the quota, or remove others"
             )
         case errors.AlreadyExists():
-            name = f' "{desired.name}"' if desired else ""
+            name = f" {desired.shown_name}" if desired else ""
             return _stalled(
                 Reason.NAME_CONFLICT,
                 f"spec.name: another data source of the organization has the name{name};"

@@ -1,7 +1,13 @@
 """Conditions by the rules of kstatus and of the Kubernetes API conventions."""
 
 from ..api.conditions import MAX_MESSAGE, Condition
-from ..api.reasons import STALLED_REASONS, ConditionStatus, ConditionType, Reason
+from ..api.reasons import (
+    STALLED_REASONS,
+    ConditionStatus,
+    ConditionType,
+    HealthReason,
+    Reason,
+)
 
 
 def find_condition(conditions: list[Condition], kind: ConditionType) -> Condition | None:
@@ -18,7 +24,7 @@ def set_condition(
     previous: list[Condition],
     kind: ConditionType,
     status: ConditionStatus,
-    reason: Reason,
+    reason: Reason | HealthReason,
     message: str,
     *,
     generation: int,
@@ -46,7 +52,10 @@ def build_conditions(
     generation: int,
     now: str,
 ) -> list[Condition]:
-    """Ready, and beside it Stalled or Reconciling while it is not True; Healthy is kept."""
+    """Ready, and beside it Stalled or Reconciling while it is not True; Healthy is kept.
+
+    Under DryRun nobody is at work and nobody is needed: nothing stands beside Ready.
+    """
 
     def anew(kind: ConditionType, status: ConditionStatus) -> Condition:
         return set_condition(
@@ -54,7 +63,7 @@ def build_conditions(
         )
 
     conditions = [anew(ConditionType.READY, ready)]
-    if ready is not ConditionStatus.TRUE:
+    if ready is not ConditionStatus.TRUE and reason is not Reason.DRY_RUN:
         beside = ConditionType.STALLED if reason in STALLED_REASONS else ConditionType.RECONCILING
         conditions.append(anew(beside, ConditionStatus.TRUE))
     healthy = find_condition(previous, ConditionType.HEALTHY)

@@ -22,3 +22,8 @@ DRIFT_CORRECTED = Counter(
     "gdso_drift_corrected", "Data sources that others had changed, put right", ["kind"]
 )
 INSTANCE_UP = Gauge("gdso_instance_up", "1 while Grafana can be asked", ["instance"])
+DATA_SOURCE_HEALTHY = Gauge(
+    "gdso_datasource_healthy",
+    "1 where Grafana's own health check says OK, 0 where it does not, absent where it cannot tell",
+    ["namespace", "name"],
+)

@@ -1,4 +1,4 @@
-"""Notice that a Secret changed, without ever receiving its content: a metadata-only watch."""
+"""Notice that a Secret or ConfigMap changed, without ever receiving its content."""
 
 import asyncio
 import logging
@@ -12,28 +12,38 @@ from .errors import GoneError, KubeError
 _LOG = logging.getLogger(__name__)
 
 # Helm keeps every release in a Secret; nobody refers to those.
-_SELECTOR = "type!=helm.sh/release.v1"
+_SELECTORS = {"secrets": {"fieldSelector": "type!=helm.sh/release.v1"}}
 _SERVER_TIMEOUT_SECONDS = 290
 _IDLE_TIMEOUT_SECONDS = 90.0
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
 
 
-class SecretWatch:
-    """Tells of every Secret in one scope that appeared, changed or vanished since the last list."""
+class MetadataWatch:
+    """Tells of every object in one scope that appeared, changed or vanished since the last list.
+
+    It receives metadata only: a namespace full of large Secrets costs next to nothing.
+    """
 
     def __init__(
-        self, api: KubeApi, namespace: str | None, on_change: Callable[[str, str], None]
+        self,
+        api: KubeApi,
+        plural: str,
+        namespace: str | None,
+        on_change: Callable[[str, str], None],
     ) -> None:
         """Prepare; `run` does the work.
 
         Args:
             api: the apiserver.
+            plural: `secrets` or `configmaps`.
             namespace: the scope; None is the whole cluster.
             on_change: told namespace and name.
         """
         scope = "" if namespace is None else f"/namespaces/{namespace}"
-        self._path = f"/api/v1{scope}/secrets"
+        self.plural = plural
+        self._path = f"/api/v1{scope}/{plural}"
+        self._selector = _SELECTORS.get(plural, {})
         self._api = api
         self._on_change = on_change
         self._versions: dict[tuple[str, str], str] = {}
@@ -54,13 +64,15 @@ class SecretWatch:
             except GoneError:
                 self._position = ""
             except KubeError as error:
-                _LOG.warning("Watch of Secrets broke, goes on in %.1f s (%s)", delay, error)
+                _LOG.warning(
+                    "Watch of %s broke, goes on in %.1f s (%s)", self.plural, delay, error
+                )
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 delay = min(_LONGEST_RETRY_SECONDS, delay * 2)
 
     async def _list(self) -> None:
         answer = await self._api.request(
-            "GET", self._path, query={"fieldSelector": _SELECTOR}, accept=METADATA_LIST
+            "GET", self._path, query=self._selector, accept=METADATA_LIST
         )
         found = {
             (item["metadata"]["namespace"], item["metadata"]["name"]): item["metadata"][
@@ -79,7 +91,7 @@ class SecretWatch:
 
     async def _watch(self) -> None:
         query = {
-            "fieldSelector": _SELECTOR,
+            **self._selector,
             "resourceVersion": self._position,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_SERVER_TIMEOUT_SECONDS),
@@ -93,7 +105,7 @@ class SecretWatch:
     def _handle(self, event: Json) -> None:
         if event["type"] == "ERROR":
             status = event["object"].get("code", 0)
-            raise (GoneError if status == 410 else KubeError)("WATCH secrets", status)
+            raise (GoneError if status == 410 else KubeError)(f"WATCH {self.plural}", status)
         meta = event["object"]["metadata"]
         self._position = meta["resourceVersion"]
         if event["type"] == "BOOKMARK":

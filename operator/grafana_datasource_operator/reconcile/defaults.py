@@ -1,0 +1,93 @@
+"""Which of several data sources becomes the default of its organization."""
+
+from dataclasses import replace
+
+from ..api.datasource import DataSource
+from ..api.grafana_json import DataSourceState
+from ..api.names import InstanceKey
+from ..api.reasons import Reason
+from ..errors import STALLED_RECHECK_SECONDS, Stalled
+from ..payload.datasource import DesiredDataSource
+from ..payload.identity import Owner, read_mark
+from .claims import seniority
+from .peers import Peers
+from .targets import Targets
+
+
+class Defaults:
+    """Decides claims of `isDefault: true`: the present holder, then the oldest, then by name."""
+
+    def __init__(self, peers: Peers, targets: Targets, owner_ids: frozenset[str]) -> None:
+        """Prepare.
+
+        Args:
+            peers: the other resources.
+            targets: where they live.
+            owner_ids: ours, and former ones of ours.
+        """
+        self._peers = peers
+        self._targets = targets
+        self._owner_ids = owner_ids
+
+    def judge(
+        self, resource: DataSource, instance: InstanceKey, uid: str, listed: list[DataSourceState]
+    ) -> Stalled | None:
+        """Why `resource`, which is not the default now, may not become it; None where it may.
+
+        Args:
+            resource: claims to be the default.
+            instance: where.
+            uid: of its data source there.
+            listed: all data sources there.
+        """
+        holder = next((state for state in listed if state.is_default), None)
+        if holder is not None and holder.uid != uid:
+            if holder.read_only:
+                return _conflict(
+                    f'"{holder.name}" is, and is provisioned from a file on the Grafana server'
+                )
+            mark = read_mark(holder)
+            if mark is not None and (whose := self._claim_behind(mark, instance)):
+                return _conflict(f"{whose} holds it")
+        first = min(self._claimants(instance), key=seniority, default=resource)
+        if seniority(first) < seniority(resource):
+            return _conflict(f"{_named(first)} is older and claims it, too")
+        return None
+
+    def _claim_behind(self, mark: Owner | str, instance: InstanceKey) -> str:
+        """Who holds the default and is not to be unseated, or ""."""
+        if not isinstance(mark, Owner):
+            return f'the data source of another tool ("{mark}")'
+        if mark.owner_id not in self._owner_ids:
+            return f"{mark.namespace}/{mark.name} of another operator (owner id {mark.owner_id})"
+        names = [_named(other) for other in self._claimants(instance)]
+        holder = f"GrafanaDataSource {mark.namespace}/{mark.name}"
+        out_of_sight = self._peers.find(mark.namespace, mark.name) is None and (
+            self._peers.may_exist(mark.namespace, mark.name)
+        )
+        return holder if holder in names or out_of_sight else ""
+
+    def _claimants(self, instance: InstanceKey) -> list[DataSource]:
+        return [
+            other
+            for other in self._peers.wanting_default()
+            if instance in self._targets.keys_of(other)
+        ]
+
+
+def give_way(desired: DesiredDataSource) -> DesiredDataSource:
+    """The same, not as default."""
+    return replace(desired, is_default=False)
+
+
+def _named(resource: DataSource) -> str:
+    return f"GrafanaDataSource {resource.metadata.namespace}/{resource.metadata.name}"
+
+
+def _conflict(why: str) -> Stalled:
+    return Stalled(
+        Reason.DEFAULT_CONFLICT,
+        f"spec.isDefault: an organization has one default, and {why}; this one is written as not"
+        " default. Remove isDefault here or there",
+        retry_after=STALLED_RECHECK_SECONDS,
+    )

@@ -1,0 +1,155 @@
+"""Who refers to what, as the engine knows it: keys and references instead of specs."""
+
+from collections.abc import Hashable
+
+from .api.datasource import DataSource, DataSourceSpec, parse_data_source
+from .api.instance import InstanceSpec
+from .api.metadata import ObjectMeta
+from .api.model import Json
+from .api.names import DATA_SOURCE, INSTANCE, InstanceKey, ObjectKey
+from .engine.view import Reference, View
+from .payload.identity import derive_uid
+from .payload.inputs import needs_of
+from .reconcile.instance_contents import config_maps_of, secrets_of
+
+SECRET = "Secret"  # noqa: S105 - a kind
+CONFIG_MAP = "ConfigMap"
+ANY = "*"
+"""Name of a reference to all instances of a namespace, from which a selector chooses."""
+_UID = "uid"
+_DEFAULT = "default"
+
+
+class Relations:
+    """What the objects of the view refer to, and what several of them contend for."""
+
+    def __init__(self, default: InstanceKey | None) -> None:
+        """Prepare.
+
+        Args:
+            default: instance of resources that name none.
+        """
+        self._default = default
+
+    def references_of(self, raw: Json) -> list[Reference]:
+        """All that a look at the object depends on; nothing where its spec cannot be read."""
+        try:
+            if raw["kind"] == INSTANCE.kind:
+                return self._of_instance(raw)
+            return self._of_data_source(raw)
+        except ValueError:
+            return []
+
+    def lane_of(self, raw: Json) -> Hashable:
+        """What may hold up a look at the object: its instance."""
+        if raw["kind"] == INSTANCE.kind:
+            return INSTANCE.kind
+        spec, home = raw.get("spec", {}), raw["metadata"]["namespace"]
+        if reference := spec.get("instanceRef"):
+            return InstanceKey(reference.get("namespace", home), reference["name"])
+        if selector := spec.get("instanceSelector"):
+            return InstanceKey(selector.get("namespace", home), ANY)
+        return self._default
+
+    def _of_instance(self, raw: Json) -> list[Reference]:
+        spec = InstanceSpec.model_validate(raw.get("spec", {}))
+        namespace = raw["metadata"]["namespace"]
+        return [
+            *(Reference(SECRET, namespace, name) for name in secrets_of(spec)),
+            *(Reference(CONFIG_MAP, namespace, name) for name in config_maps_of(spec)),
+        ]
+
+    def _of_data_source(self, raw: Json) -> list[Reference]:
+        spec = DataSourceSpec.model_validate(raw.get("spec", {}))
+        meta = ObjectMeta.model_validate(raw["metadata"])
+        needs = needs_of(spec)
+        return [
+            *(Reference(SECRET, meta.namespace, name) for name in needs.secrets),
+            *(Reference(CONFIG_MAP, meta.namespace, name) for name in needs.config_maps),
+            *(Reference(DATA_SOURCE.kind, meta.namespace, name) for name in needs.data_sources),
+            *(Reference(INSTANCE.kind, *key) for key in self._instances_of(raw, spec)),
+            *contested_by(meta, spec),
+        ]
+
+    def _instances_of(self, raw: Json, spec: DataSourceSpec) -> set[InstanceKey]:
+        """Where it is to live, and where status says that it lived."""
+        home = raw["metadata"]["namespace"]
+        recorded = raw.get("status", {}).get("instances", [])
+        keys = {InstanceKey(one["namespace"], one["name"]) for one in recorded}
+        if spec.instance_selector is not None:
+            keys.add(InstanceKey(spec.instance_selector.namespace or home, ANY))
+        elif spec.instance_ref is not None:
+            keys.add(InstanceKey(spec.instance_ref.namespace or home, spec.instance_ref.name))
+        elif self._default is not None:
+            keys.add(self._default)
+        return keys
+
+
+def contested_by(meta: ObjectMeta, spec: DataSourceSpec) -> list[Reference]:
+    """What only one resource can have."""
+    uid = spec.uid or derive_uid(meta.namespace, meta.name)
+    wants_default = [_default_reference()] if spec.is_default else []
+    return [_uid_reference(uid), *wants_default]
+
+
+def _uid_reference(uid: str) -> Reference:
+    return Reference(_UID, "", uid, is_contested=True)
+
+
+def _default_reference() -> Reference:
+    return Reference(_DEFAULT, "", "", is_contested=True)
+
+
+class ViewPeers:
+    """The other resources, as the view has them (see `reconcile.peers.Peers`)."""
+
+    def __init__(self, view: View, namespaces: tuple[str, ...]) -> None:
+        """Prepare.
+
+        Args:
+            view: of all kinds.
+            namespaces: that are watched; none is all.
+        """
+        self._view = view
+        self._namespaces = namespaces
+
+    def may_exist(self, namespace: str, name: str) -> bool:
+        """Whether the resource exists; one out of sight may."""
+        if self._namespaces and namespace not in self._namespaces:
+            return True
+        return self._view.get(ObjectKey(DATA_SOURCE.kind, namespace, name)) is not None
+
+    def find(self, namespace: str, name: str) -> DataSource | None:
+        """The resource, if it is there and can be read."""
+        return _parse(self._view.get(ObjectKey(DATA_SOURCE.kind, namespace, name)))
+
+    def with_uid(self, uid: str) -> list[DataSource]:
+        """Resources that are not being deleted and want this uid."""
+        return self._active(_uid_reference(uid))
+
+    def wanting_default(self) -> list[DataSource]:
+        """Resources that are not being deleted and want to be the default of an organization."""
+        return self._active(_default_reference())
+
+    def users_of(self, instance: InstanceKey) -> list[ObjectKey]:
+        """Resources that Grafana may hold something of on an instance."""
+        users = self._view.users_of(Reference(INSTANCE.kind, *instance))
+        return sorted(key for key in users if self._holds(self._view.get(key)))
+
+    def _holds(self, raw: Json | None) -> bool:
+        return raw is not None and bool(raw["metadata"].get("finalizers"))
+
+    def _active(self, reference: Reference) -> list[DataSource]:
+        found = [_parse(self._view.get(key)) for key in self._view.users_of(reference)]
+        return [
+            one
+            for one in found
+            if one is not None and not one.metadata.deletion_timestamp and not one.spec.suspend
+        ]
+
+
+def _parse(raw: Json | None) -> DataSource | None:
+    try:
+        return parse_data_source(raw) if raw is not None else None
+    except ValueError:
+        return None
