@@ -6,19 +6,21 @@ Every new field of the spec is added to `specs`, so that the property tests see 
 from typing import Any
 
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from grafana_datasource_operator.api.datasource import DataSource, parse_data_source
+from grafana_datasource_operator.api.config_map import ConfigMapContent
+from grafana_datasource_operator.api.datasource import (
+    DataSource,
+    DataSourceSpec,
+    parse_data_source,
+)
 from grafana_datasource_operator.api.grafana_json import DataSourceState
 from grafana_datasource_operator.api.names import API_VERSION, DATA_SOURCE, OWNER_KEY
-from grafana_datasource_operator.payload.datasource import (
-    KEPT_KEYS,
-    DesiredDataSource,
-    ResolvedSecrets,
-    build_desired,
-)
+from grafana_datasource_operator.payload.datasource import DesiredDataSource, build_desired
 from grafana_datasource_operator.payload.identity import Owner
+from grafana_datasource_operator.payload.ignored import FIELDS, KEPT_KEYS
+from grafana_datasource_operator.payload.inputs import Inputs, needs_of
 from grafana_datasource_operator.payload.rules import URL_REQUIRED
+from tests.unit.builders import secret
 
 Json = dict[str, Any]
 
@@ -48,7 +50,7 @@ plugin_types = (
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 short_texts = st.just("") | texts
 urls = st.text(_LOWER + ":/", max_size=12).map("http://back-end".__add__)
-secret_values = st.text(min_size=1, max_size=20).map(SecretStr)
+values = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 json_values = st.recursive(
     st.none()
@@ -61,22 +63,54 @@ json_values = st.recursive(
 )
 """Free-form JSON that neither the apiserver nor Grafana changes."""
 
+_KEYS = ["httpMethod", "timeout", "a/b", "m~n", "links", "deep", *sorted(KEPT_KEYS)]
+
 json_data = st.dictionaries(
-    (st.sampled_from(["httpMethod", "timeout", "a/b", "m~n", *sorted(KEPT_KEYS)]) | texts).filter(
-        lambda key: key != OWNER_KEY
-    ),
-    json_values,
-    max_size=4,
+    (st.sampled_from(_KEYS) | texts).filter(lambda key: key != OWNER_KEY), json_values, max_size=4
 )
+"""What a Grafana may hold."""
+
+_references = names.map(lambda name: {"dataSourceRef": {"name": name}})
+_links = st.fixed_dictionaries(
+    {},
+    optional={
+        "tracesToLogs": st.fixed_dictionaries({"datasourceUid": _references}),
+        "links": st.lists(_references | st.fixed_dictionaries({"uid": _references}), max_size=2),
+    },
+)
+linked_json_data = st.builds(lambda plain, links: {**plain, **links}, json_data, _links)
+"""What a spec may say."""
 
 secret_key_refs = st.fixed_dictionaries(
     {"name": secret_names, "key": secret_keys}, optional={"optional": st.booleans()}
 )
 
 
-def _with_needed_url(spec: Json) -> Json:
-    needed = spec["type"] in URL_REQUIRED and not spec.get("url", "").strip()
-    return {**spec, "url": "http://back-end:9090"} if needed else spec
+_FED = ["/url", "/user", "/database", "/basicAuthUser", "/name"]
+_FED += ["/jsonData/fed", "/jsonData/httpMethod", "/jsonData/a~1b", "/jsonData/fedMap/deep/er"]
+
+_IGNORED = [*FIELDS, "/jsonData/httpMethod", "/jsonData/fed", "/jsonData/a~1b", "/jsonData/m~0n/x"]
+_IGNORED += ["/jsonData/links/0", "/jsonData/links", "/jsonData/deep/er", "/jsonData/pdcInjected"]
+
+
+@st.composite
+def _values_from(draw: st.DrawFn) -> list[Json]:
+    entries = []
+    for path in draw(st.lists(st.sampled_from(_FED), unique=True, max_size=3)):
+        kind = draw(st.sampled_from(["secretKeyRef", "configMapKeyRef"]))
+        ref = {"name": draw(secret_names), "key": path.rpartition("/")[2].replace("~1", "_")}
+        optional = draw(st.fixed_dictionaries({}, optional={"optional": st.booleans()}))
+        entries.append({"path": path, "valueFrom": {kind: {**ref, **optional}}})
+    return entries
+
+
+def _as_admitted(spec: Json) -> Json:
+    """What the schema and the rules demand between fields."""
+    if "instanceRef" in spec:
+        spec.pop("instanceSelector", None)
+    if spec["type"] in URL_REQUIRED and not spec.get("url", "").strip():
+        spec["url"] = "http://back-end:9090"
+    return spec
 
 
 specs = st.fixed_dictionaries(
@@ -92,7 +126,7 @@ specs = st.fixed_dictionaries(
         "basicAuthUser": short_texts,
         "withCredentials": st.booleans(),
         "isDefault": st.booleans(),
-        "jsonData": json_data,
+        "jsonData": linked_json_data,
         "secureJsonData": st.dictionaries(
             secret_keys, st.fixed_dictionaries({"secretKeyRef": secret_key_refs}), max_size=3
         ),
@@ -106,11 +140,22 @@ specs = st.fixed_dictionaries(
             ),
             max_size=2,
         ),
+        "valuesFrom": _values_from(),
+        "ignoreFields": st.lists(st.sampled_from(_IGNORED), unique=True, max_size=4),
+        "instanceRef": st.fixed_dictionaries({"name": names}, optional={"namespace": namespaces}),
+        "instanceSelector": st.fixed_dictionaries(
+            {"matchLabels": st.just({"tier": "prod"})}, optional={"namespace": namespaces}
+        ),
+        "adoptionPolicy": st.sampled_from(["Never", "IfUnowned"]),
+        "driftPolicy": st.sampled_from(["Correct", "Report"]),
+        "healthCheck": st.fixed_dictionaries(
+            {}, optional={"enabled": st.booleans(), "interval": st.sampled_from(["0s", "10m"])}
+        ),
         "deletionPolicy": st.sampled_from(["Delete", "Orphan"]),
         "resyncInterval": st.sampled_from(["0s", "1s", "90s", "10m", "1h30m", "1.5s"]),
         "suspend": st.booleans(),
     },
-).map(_with_needed_url)
+).map(_as_admitted)
 """Specs that the CRD admits and that Grafana would take."""
 
 
@@ -133,16 +178,67 @@ def raw_data_sources(draw: st.DrawFn) -> Json:
 
 data_sources: st.SearchStrategy[DataSource] = raw_data_sources().map(parse_data_source)
 
-resolved_secrets = st.builds(
-    ResolvedSecrets,
-    values=st.dictionaries(secret_keys, secret_values, max_size=3),
-    kept=st.frozensets(secret_keys, max_size=2),
-    keeps_all=st.booleans(),
-    revision=st.none() | st.just("0123456789abcdef"),
-).map(
-    # As `resolve_secrets` answers it: a key has a value or is kept, never both.
-    lambda s: ResolvedSecrets(s.values, s.kept - s.values.keys(), s.keeps_all, s.revision)
-)
+
+class _Wanted:
+    """Keys that a spec takes from one Secret or ConfigMap."""
+
+    def __init__(self) -> None:
+        self.required: set[str] = set()
+        self.optional: set[str] = set()
+        self.whole = False
+
+    def add(self, key: str, *, optional: bool | None) -> None:
+        (self.optional if optional else self.required).add(key)
+
+
+def _wanted(spec: DataSourceSpec) -> tuple[dict[str, _Wanted], dict[str, _Wanted]]:
+    """Of Secrets, and of ConfigMaps."""
+    needs = needs_of(spec)
+    secrets = {name: _Wanted() for name in sorted(needs.secrets)}
+    config_maps = {name: _Wanted() for name in sorted(needs.config_maps)}
+    for source in spec.secure_json_data_from or []:
+        secrets[source.secret_ref.name].whole |= not source.secret_ref.optional
+    for single in (spec.secure_json_data or {}).values():
+        ref = single.secret_key_ref
+        secrets[ref.name].add(ref.key, optional=ref.optional)
+    for entry in spec.values_from or []:
+        if secret_ref := entry.value_from.secret_key_ref:
+            secrets[secret_ref.name].add(secret_ref.key, optional=secret_ref.optional)
+        if map_ref := entry.value_from.config_map_key_ref:
+            config_maps[map_ref.name].add(map_ref.key, optional=map_ref.optional)
+    return secrets, config_maps
+
+
+@st.composite
+def _contents(draw: st.DrawFn, wanted: _Wanted) -> dict[str, str] | None:
+    """Data that satisfies what is wanted; what is optional may be absent, empty or there."""
+    required = {*wanted.required, *({"more"} if wanted.whole else ())}
+    if not required and draw(st.booleans()):
+        return None
+    optional = {key for key in sorted(wanted.optional - required) if draw(st.booleans())}
+    data = {key: draw(urls if key == "url" else values) for key in sorted(required)}
+    return data | {
+        key: draw(urls if key == "url" else st.just("") | values) for key in sorted(optional)
+    }
+
+
+@st.composite
+def inputs_for(draw: st.DrawFn, resource: DataSource) -> Inputs:
+    """All that a resource refers to, so that it has to wait for nothing."""
+    secrets, config_maps = _wanted(resource.spec)
+    secret_data = {name: draw(_contents(wanted)) for name, wanted in secrets.items()}
+    map_data = {name: draw(_contents(wanted)) for name, wanted in config_maps.items()}
+    return Inputs(
+        secrets={
+            name: None if data is None else secret(name, data=data)
+            for name, data in secret_data.items()
+        },
+        config_maps={
+            name: None if data is None else ConfigMapContent(name, "c-1", "1", data)
+            for name, data in map_data.items()
+        },
+        uids={name: draw(uids) for name in sorted(needs_of(resource.spec).data_sources)},
+    )
 
 
 @st.composite
@@ -151,7 +247,7 @@ def desired_states(draw: st.DrawFn) -> DesiredDataSource:
     resource = draw(data_sources)
     meta = resource.metadata
     owner = Owner(OWNER_ID, meta.namespace, meta.name)
-    return build_desired(resource, draw(resolved_secrets), owner)
+    return build_desired(resource, draw(inputs_for(resource)), owner)
 
 
 def grafana_states(uid: st.SearchStrategy[str] = uids) -> st.SearchStrategy[DataSourceState]:

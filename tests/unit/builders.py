@@ -2,20 +2,20 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import SecretStr
 
+from grafana_datasource_operator.api.config_map import ConfigMapContent
 from grafana_datasource_operator.api.datasource import DataSource, parse_data_source
 from grafana_datasource_operator.api.grafana_json import DataSourceState
 from grafana_datasource_operator.api.names import API_VERSION, DATA_SOURCE, OWNER_KEY
 from grafana_datasource_operator.api.secret import SecretContent
-from grafana_datasource_operator.payload.datasource import (
-    DesiredDataSource,
-    ResolvedSecrets,
-    build_desired,
-)
+from grafana_datasource_operator.payload.datasource import DesiredDataSource, build_desired
 from grafana_datasource_operator.payload.identity import Owner
+from grafana_datasource_operator.payload.inputs import Inputs
+from grafana_datasource_operator.payload.secrets import ResolvedSecrets
 
 Json = dict[str, Any]
 
@@ -59,10 +59,15 @@ def resource(**arguments: Any) -> DataSource:
 
 
 def desired_of(
-    secrets: ResolvedSecrets | None = None, *, owner: Owner = OWNER, **spec: Any
+    secrets: ResolvedSecrets | None = None,
+    *,
+    owner: Owner = OWNER,
+    inputs: Inputs | None = None,
+    **spec: Any,
 ) -> DesiredDataSource:
-    """What a resource with these fields of spec asks for."""
-    return build_desired(resource(spec={**SPEC, **spec}), secrets or ResolvedSecrets(), owner)
+    """What a resource with these fields of spec asks for; `secrets` replaces what it resolves."""
+    desired = build_desired(resource(spec={**SPEC, **spec}), inputs or Inputs(), owner)
+    return desired if secrets is None else replace(desired, secrets=secrets)
 
 
 def state(**fields: Any) -> DataSourceState:
@@ -89,3 +94,30 @@ def secret(
         for key, value in data.items()
     }
     return SecretContent(name, uid, version, {k: SecretStr(v) for k, v in encoded.items()})
+
+
+def config_map(
+    name: str, *, uid: str = "c-1", version: str = "1", data: Mapping[str, str]
+) -> ConfigMapContent:
+    """A ConfigMap as it is read."""
+    return ConfigMapContent(name, uid, version, data)
+
+
+def secret_key(name: str, key: str, **more: bool) -> Json:
+    """A reference to one key of a Secret."""
+    return {"secretKeyRef": {"name": name, "key": key, **more}}
+
+
+def config_map_key(name: str, key: str, **more: bool) -> Json:
+    """A reference to one key of a ConfigMap."""
+    return {"configMapKeyRef": {"name": name, "key": key, **more}}
+
+
+def value_from(path: str, source: Json) -> Json:
+    """One entry of valuesFrom."""
+    return {"path": path, "valueFrom": source}
+
+
+def data_source_ref(name: Any) -> Json:
+    """A reference to another GrafanaDataSource, inside jsonData."""
+    return {"dataSourceRef": {"name": name}}

@@ -1,4 +1,7 @@
-"""Shapes of the JSON that Grafana takes and gives for a data source (HTTP API, 8.5 to 13)."""
+"""Shapes of the JSON that Grafana takes and gives for a data source (HTTP API, 8.5 to 13).
+
+What may have come from a Secret is left out of their `repr`.
+"""
 
 from dataclasses import dataclass, field
 
@@ -15,17 +18,17 @@ class DataSourceState(ApiModel):
     id: int
     uid: str
     org_id: int = Field(default=0, alias="orgId")
-    name: str
+    name: str = Field(repr=False)
     type: str
     access: str = ""
-    url: str = ""
-    user: str = ""
-    database: str = ""
+    url: str = Field(default="", repr=False)
+    user: str = Field(default="", repr=False)
+    database: str = Field(default="", repr=False)
     basic_auth: bool = Field(default=False, alias="basicAuth")
-    basic_auth_user: str = Field(default="", alias="basicAuthUser")
+    basic_auth_user: str = Field(default="", alias="basicAuthUser", repr=False)
     with_credentials: bool = Field(default=False, alias="withCredentials")
     is_default: bool = Field(default=False, alias="isDefault")
-    json_data: Json | None = Field(default=None, alias="jsonData")
+    json_data: Json | None = Field(default=None, alias="jsonData", repr=False)
     secure_json_fields: dict[str, bool] = Field(default_factory=dict, alias="secureJsonFields")
     version: int = 0
     read_only: bool = Field(default=False, alias="readOnly")
@@ -41,16 +44,18 @@ class DataSourceBody:
     """Body of POST and PUT: the whole state, since PUT replaces all but the secrets."""
 
     uid: str
-    name: str
+    name: str = field(repr=False)
     type: str
     access: str
-    url: str
-    user: str
-    database: str
+    url: str = field(repr=False)
+    user: str = field(repr=False)
+    database: str = field(repr=False)
     basic_auth: bool
-    basic_auth_user: str
+    basic_auth_user: str = field(repr=False)
     with_credentials: bool
     is_default: bool
-    json_data: Json
+    json_data: Json = field(repr=False)
     secure_json_data: dict[str, SecretStr] = field(default_factory=dict)
     version: int | None = None
+    hidden: tuple[SecretStr, ...] = ()
+    """Values of the other fields that came from Secrets: Grafana's messages must not show them."""

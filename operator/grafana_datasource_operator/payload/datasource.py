@@ -1,6 +1,9 @@
 """Translate a GrafanaDataSource into the state that Grafana is to hold."""
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -9,50 +12,51 @@ from ..api.grafana_json import DataSourceBody, DataSourceState
 from ..api.model import Json
 from ..api.names import OWNER_KEY
 from .identity import Owner, derive_uid
-from .json_values import without_nulls
+from .ignored import FIELDS, ignored_pointers, keep_json
+from .inputs import Inputs, needs_of
+from .json_values import is_deeper_than, without_nulls
+from .plugin_types import canonical_type
+from .references import resolve_references
+from .revision import digest_inputs
+from .rules import MAX_LEVELS, check_spec, needs_url
+from .secrets import ResolvedSecrets, resolve_secrets
+from .values import FilledSpec, fill_values
 
-KEPT_KEYS = frozenset({"teamHttpHeaders", "pdcInjected", "grafanaExternalId"})
-"""Keys of jsonData that Grafana writes itself: kept as it has them unless the spec sets them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedSecrets:
-    """secureJsonData as read from Secrets.
-
-    Attributes:
-        values: key -> value to send.
-        kept: keys of optional references without a value: Grafana keeps what it has.
-        keeps_all: an optional Secret taken whole is absent or empty; its keys are not known.
-        revision: digest over the Secrets used, never over values; None where none is used.
-    """
-
-    values: dict[str, SecretStr] = field(default_factory=dict)
-    kept: frozenset[str] = frozenset()
-    keeps_all: bool = False
-    revision: str | None = None
-
-    def left_over(self, held: frozenset[str]) -> frozenset[str]:
-        """Keys of `held` that the spec no longer asks for."""
-        return frozenset() if self.keeps_all else held - self.values.keys() - self.kept
+MAX_NAME_BYTES = 190
+"""Width of Grafana's name column."""
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredDataSource:
-    """The state that Grafana is to hold; `is_default` None leaves it as Grafana has it."""
+    """The state that Grafana is to hold; `is_default` None leaves it as Grafana has it.
+
+    Attributes:
+        ignored: JSON Pointers of what stays as Grafana has it.
+        secret_fed: JSON Pointers of fields whose values came from Secrets.
+        hidden: those values; no message shows them.
+    """
 
     uid: str
-    name: str
+    name: str = field(repr=False)
     type: str
     access: str
-    url: str
-    user: str
-    database: str
+    url: str = field(repr=False)
+    user: str = field(repr=False)
+    database: str = field(repr=False)
     basic_auth: bool
-    basic_auth_user: str
+    basic_auth_user: str = field(repr=False)
     with_credentials: bool
     is_default: bool | None
-    json_data: Json
+    json_data: Json = field(repr=False)
     secrets: ResolvedSecrets
+    ignored: frozenset[str] = frozenset()
+    secret_fed: frozenset[str] = frozenset()
+    hidden: tuple[SecretStr, ...] = ()
+
+    @property
+    def shown_name(self) -> str:
+        """The name as messages show it."""
+        return "(from a Secret)" if "/name" in self.secret_fed else f'"{self.name}"'
 
 
 def uid_of(resource: DataSource) -> str:
@@ -61,11 +65,17 @@ def uid_of(resource: DataSource) -> str:
     return resource.spec.uid or derive_uid(meta.namespace, meta.name)
 
 
-def build_desired(
-    resource: DataSource, secrets: ResolvedSecrets, owner: Owner
-) -> DesiredDataSource:
-    """The state that `resource` asks for, our mark included."""
-    spec = resource.spec
+def build_desired(resource: DataSource, inputs: Inputs, owner: Owner) -> DesiredDataSource:
+    """The state that `resource` asks for, our mark included.
+
+    Raises:
+        ReconcileError: InvalidSpec, WaitingForSecret, WaitingForConfigMap, WaitingForDataSource.
+    """
+    filled = fill_values(resource.spec, inputs)
+    spec = filled.spec
+    check_spec(spec)
+    secrets = _resolve_secrets(resource, filled, inputs)
+    json_data = resolve_references(without_nulls(spec.json_data or {}), inputs.uids)
     return DesiredDataSource(
         uid=uid_of(resource),
         name=spec.name or resource.metadata.name,
@@ -78,36 +88,66 @@ def build_desired(
         basic_auth_user=spec.basic_auth_user or "",
         with_credentials=bool(spec.with_credentials),
         is_default=spec.is_default,
-        json_data={**without_nulls(spec.json_data or {}), OWNER_KEY: str(owner)},
+        json_data={**json_data, OWNER_KEY: str(owner)},
         secrets=secrets,
+        ignored=ignored_pointers(spec),
+        secret_fed=filled.secret_fed,
+        hidden=filled.hidden,
     )
 
 
-def kept_json_data(desired: DesiredDataSource, actual: DataSourceState) -> Json:
-    """Keys that Grafana wrote itself and the spec does not set."""
-    return {
-        key: value
-        for key, value in (actual.json_data or {}).items()
-        if key in KEPT_KEYS and key not in desired.json_data
+def _resolve_secrets(resource: DataSource, filled: FilledSpec, inputs: Inputs) -> ResolvedSecrets:
+    secrets = resolve_secrets(filled.spec, inputs.secrets)
+    # A reference that a value from elsewhere replaced is not used.
+    used = replace(needs_of(resource.spec), data_sources=needs_of(filled.spec).data_sources)
+    revision = digest_inputs(used, inputs, secret_keys=secrets.values, filled=filled.pointers)
+    return replace(secrets, revision=revision)
+
+
+def held_json_data(actual: DataSourceState) -> Json:
+    """The jsonData that Grafana holds; empty where nobody could compare it, it is that deep."""
+    held = actual.json_data or {}
+    return {} if is_deeper_than(MAX_LEVELS, held) else held
+
+
+def keep_ignored(desired: DesiredDataSource, actual: DataSourceState) -> DesiredDataSource:
+    """The state to reach from `actual`: what is ignored is as Grafana has it."""
+    kept: dict[str, Any] = {
+        FIELDS[pointer]: getattr(actual, FIELDS[pointer])
+        for pointer in desired.ignored & FIELDS.keys()
     }
+    # Both cannot be empty in a PUT.
+    if not kept.get("access", "proxy"):
+        del kept["access"]
+    if needs_url(desired.type) and not kept.get("url", "http://").strip():
+        del kept["url"]
+    json_data = keep_json(desired.json_data, held_json_data(actual), desired.ignored)
+    return replace(desired, json_data=json_data, **kept)
 
 
 def create_body(desired: DesiredDataSource) -> DataSourceBody:
     """Body of POST."""
-    return _body(desired, is_default=bool(desired.is_default), json_data=desired.json_data)
+    return _body(desired, is_default=bool(desired.is_default))
 
 
-def update_body(desired: DesiredDataSource, actual: DataSourceState) -> DataSourceBody:
+def update_body(
+    desired: DesiredDataSource, actual: DataSourceState, *, adopting: bool = False
+) -> DataSourceBody:
     """Body of PUT over `actual`: locked by its version, with keys that left the spec blanked.
 
-    PUT merges secrets, so a key is only gone when it is sent empty.
+    PUT merges secrets, so a key is only gone when it is sent empty. When `adopting` what nobody
+    owned moves it to another back end, all secrets are blanked that the spec has no value for: a
+    password of unknown origin must not be sent to a new host.
     """
-    is_default = actual.is_default if desired.is_default is None else desired.is_default
+    kept = keep_ignored(desired, actual)
+    held = actual.secret_keys
+    blanked = kept.secrets.left_over(held)
+    if adopting and _is_moved(kept, actual):
+        blanked = held - kept.secrets.values.keys()
     return _body(
-        desired,
-        is_default=is_default,
-        json_data={**desired.json_data, **kept_json_data(desired, actual)},
-        blanked=desired.secrets.left_over(actual.secret_keys),
+        kept,
+        is_default=actual.is_default if kept.is_default is None else kept.is_default,
+        blanked=blanked,
         version=actual.version,
     )
 
@@ -132,11 +172,54 @@ def orphan_body(actual: DataSourceState) -> DataSourceBody:
     )
 
 
+def listed_digest(state: DataSourceState) -> str:
+    """Digest of what Grafana's list shows of a data source, and a GET by uid as well.
+
+    For comparing in memory only: values that came from Secrets may be among the fields.
+    """
+    shown = [
+        state.name,
+        canonical_type(state.type),
+        state.access,
+        state.url,
+        state.user,
+        state.database,
+        state.basic_auth,
+        state.is_default,
+        _canonical(without_nulls(held_json_data(state))),
+        state.read_only,
+    ]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parked_name(name: str, uid: str) -> str:
+    """A name that is free for the data source with `uid`, while another takes the one it has."""
+    suffix = f" (gdso {hashlib.sha256(uid.encode()).hexdigest()[:8]})"
+    room = MAX_NAME_BYTES - len(suffix)
+    return name.encode()[:room].decode(errors="ignore") + suffix
+
+
+def _is_moved(desired: DesiredDataSource, actual: DataSourceState) -> bool:
+    return (desired.url, canonical_type(desired.type), desired.access) != (
+        actual.url,
+        canonical_type(actual.type),
+        actual.access,
+    )
+
+
+def _canonical(value: Any) -> Any:
+    """`value` with one spelling of each number: 1.0 is 1."""
+    if isinstance(value, dict):
+        return {key: _canonical(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _body(
     desired: DesiredDataSource,
     *,
     is_default: bool,
-    json_data: Json,
     blanked: frozenset[str] = frozenset(),
     version: int | None = None,
 ) -> DataSourceBody:
@@ -152,7 +235,8 @@ def _body(
         basic_auth_user=desired.basic_auth_user,
         with_credentials=desired.with_credentials,
         is_default=is_default,
-        json_data=json_data,
+        json_data=desired.json_data,
         secure_json_data={**dict.fromkeys(blanked, SecretStr("")), **desired.secrets.values},
         version=version,
+        hidden=desired.hidden,
     )

@@ -1,18 +1,18 @@
 """Compare the state that a resource asks for with the state that Grafana holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..api.grafana_json import DataSourceState
 from ..api.names import OWNER_KEY
-from .datasource import DesiredDataSource, kept_json_data
+from .datasource import DesiredDataSource, held_json_data, keep_ignored
 from .json_values import find_differences, without_nulls
+from .plugin_types import canonical_type
+from .pointers import escape
 
-TYPE_ALIASES = {
-    "postgres": "grafana-postgresql-datasource",
-    "testdata": "grafana-testdata-datasource",
-    "phlare": "grafana-pyroscope-datasource",
-}
-"""Old plugin id -> the id that newer servers read back."""
+_MOST_TOLD = 8
+_LONGEST_TOLD = 120
+_MARK = f"/jsonData/{escape(OWNER_KEY)}"
 
 _CLEARED_BY_NO_PUT = frozenset({"url", "basicAuthUser"})
 
@@ -34,10 +34,11 @@ def diff(
     desired: DesiredDataSource, actual: DataSourceState, traits: StoreTraits
 ) -> tuple[str, ...]:
     """JSON Pointers of what an update would change; empty when Grafana holds the desired state."""
+    wanted = keep_ignored(desired, actual)
     return (
-        *(f"/{name}" for name in _differing_fields(desired, actual, traits)),
-        *_differing_json(desired, actual),
-        *(f"/secureJsonData/{key}" for key in _differing_secrets(desired, actual, traits)),
+        *(f"/{name}" for name in _differing_fields(wanted, actual, traits)),
+        *_differing_json(wanted, actual),
+        *(f"/secureJsonData/{key}" for key in _differing_secrets(wanted, actual, traits)),
     )
 
 
@@ -45,12 +46,27 @@ def uncleared(
     desired: DesiredDataSource, actual: DataSourceState, traits: StoreTraits
 ) -> list[str]:
     """Fields that the spec leaves empty while Grafana keeps an old value, which no PUT clears."""
-    pairs = _text_fields(desired, actual)
+    kept = keep_ignored(desired, actual)
+    pairs = _text_fields(kept, actual)
     return [
         name
         for name in sorted(_unclearable(traits))
-        if not pairs[name][0] and pairs[name][1] and not _is_moot(name, desired)
+        if not pairs[name][0] and pairs[name][1] and not _is_moot(name, kept)
     ]
+
+
+def describe_difference(pointers: Sequence[str], desired: DesiredDataSource) -> str:
+    """Differences as a message tells them: where they are, never what."""
+    told = [_describe(pointer, desired) for pointer in pointers[:_MOST_TOLD]]
+    left = len(pointers) - len(told)
+    return ", ".join(told) + (f" and {left} more" if left else "")
+
+
+def _describe(pointer: str, desired: DesiredDataSource) -> str:
+    if pointer in desired.secret_fed:
+        return f"{pointer} (from a Secret)"
+    # Anyone with access to Grafana can have made the key.
+    return pointer if len(pointer) <= _LONGEST_TOLD else f"{pointer[:_LONGEST_TOLD]}…"
 
 
 def _unclearable(traits: StoreTraits) -> frozenset[str]:
@@ -65,10 +81,7 @@ def _is_moot(name: str, desired: DesiredDataSource) -> bool:
 def _text_fields(desired: DesiredDataSource, actual: DataSourceState) -> dict[str, tuple[str, str]]:
     return {
         "name": (desired.name, actual.name),
-        "type": (
-            TYPE_ALIASES.get(desired.type, desired.type),
-            TYPE_ALIASES.get(actual.type, actual.type),
-        ),
+        "type": (canonical_type(desired.type), canonical_type(actual.type)),
         "access": (desired.access, actual.access),
         "url": (desired.url, actual.url),
         "user": (desired.user, actual.user),
@@ -96,12 +109,11 @@ def _differing_fields(
 
 
 def _differing_json(desired: DesiredDataSource, actual: DataSourceState) -> list[str]:
-    wanted = {**desired.json_data, **kept_json_data(desired, actual)}
-    held = without_nulls(actual.json_data or {})
-    mark = f"/jsonData/{OWNER_KEY.replace('/', '~1')}"
-    differing = find_differences(without_nulls(wanted), held, "/jsonData")
+    wanted = without_nulls(desired.json_data)
+    held = without_nulls(held_json_data(actual))
+    differing = find_differences(wanted, held, "/jsonData")
     # The mark is ours to restore, but not the user's to read about.
-    return ["/jsonData" if pointer == mark else pointer for pointer in differing]
+    return ["/jsonData" if pointer == _MARK else pointer for pointer in differing]
 
 
 def _differing_secrets(

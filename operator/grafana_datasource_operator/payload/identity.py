@@ -56,10 +56,23 @@ class Claim(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """The resource that asks: its mark, and the numeric id that its status records."""
+    """The resource that asks.
+
+    Attributes:
+        owner: its mark.
+        recorded_id: numeric id that its status records.
+        accepted: former owner ids of this operator, whose marks are ours, too.
+    """
 
     owner: Owner
     recorded_id: int | None
+    accepted: frozenset[str] = frozenset()
+
+    def wrote(self, mark: Owner | str) -> bool:
+        """Whether `mark` is the one of this resource, now or formerly."""
+        if not isinstance(mark, Owner):
+            return False
+        return mark == self.owner or (mark.owner_id in self.accepted and mark[1:] == self.owner[1:])
 
 
 def judge_claim(state: DataSourceState, claimant: Claimant) -> Claim:
@@ -67,8 +80,6 @@ def judge_claim(state: DataSourceState, claimant: Claimant) -> Claim:
     if state.read_only:
         return Claim.READ_ONLY
     mark = read_mark(state)
-    if mark == claimant.owner:
-        return Claim.OURS
     if mark is None:
         return Claim.OURS if state.id == claimant.recorded_id else Claim.UNOWNED
-    return Claim.FOREIGN
+    return Claim.OURS if claimant.wrote(mark) else Claim.FOREIGN

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from .pointers import escape
+
 MAX_INTEGER = 2**63 - 1
 
 
@@ -13,11 +15,6 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     return value
-
-
-def escape(token: str) -> str:
-    """One reference token of a JSON Pointer (RFC 6901)."""
-    return token.replace("~", "~0").replace("/", "~1")
 
 
 def is_deeper_than(levels: int, value: Any) -> bool:

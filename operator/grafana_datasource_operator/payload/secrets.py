@@ -1,10 +1,9 @@
-"""Combine Secrets into secureJsonData, and say which of them were used."""
+"""Combine Secrets into secureJsonData."""
 
 import base64
 import binascii
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
@@ -13,18 +12,30 @@ from ..api.reasons import Reason
 from ..api.references import SecretKeyRef
 from ..api.secret import SecretContent
 from ..errors import Retrying
-from .datasource import ResolvedSecrets
 
 Secrets = Mapping[str, SecretContent | None]
 """Secret name -> its content, or None where it does not exist."""
 
 
-def secret_names(spec: DataSourceSpec) -> frozenset[str]:
-    """Names of all Secrets that a spec refers to."""
-    return frozenset(
-        [value.secret_key_ref.name for value in (spec.secure_json_data or {}).values()]
-        + [source.secret_ref.name for source in spec.secure_json_data_from or []]
-    )
+@dataclass(frozen=True, slots=True)
+class ResolvedSecrets:
+    """secureJsonData as read from Secrets.
+
+    Attributes:
+        values: key -> value to send.
+        kept: keys of optional references without a value: Grafana keeps what it has.
+        keeps_all: an optional Secret taken whole is absent or empty; its keys are not known.
+        revision: digest over all that was referred to, never over values; None where nothing is.
+    """
+
+    values: dict[str, SecretStr] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
+    keeps_all: bool = False
+    revision: str | None = None
+
+    def left_over(self, held: frozenset[str]) -> frozenset[str]:
+        """Keys of `held` that the spec no longer asks for."""
+        return frozenset() if self.keeps_all else held - self.values.keys() - self.kept
 
 
 def resolve_secrets(spec: DataSourceSpec, secrets: Secrets) -> ResolvedSecrets:
@@ -43,7 +54,7 @@ def resolve_secrets(spec: DataSourceSpec, secrets: Secrets) -> ResolvedSecrets:
             else:
                 kept.add(key)
     for key, source in (spec.secure_json_data or {}).items():
-        single = _single_value(secrets, source.secret_key_ref, f"spec.secureJsonData.{key}")
+        single = read_key(secrets, source.secret_key_ref, f"spec.secureJsonData.{key}")
         if single is None:
             kept.add(key)
             values.pop(key, None)
@@ -56,24 +67,15 @@ def resolve_secrets(spec: DataSourceSpec, secrets: Secrets) -> ResolvedSecrets:
             not (whole := secrets[source.secret_ref.name]) or not whole.data
             for source in spec.secure_json_data_from or []
         ),
-        revision=_revision(spec, secrets, values.keys()),
     )
 
 
-def _whole_secrets(spec: DataSourceSpec, secrets: Secrets) -> Iterator[tuple[int, SecretContent]]:
-    for index, source in enumerate(spec.secure_json_data_from or []):
-        content = secrets[source.secret_ref.name]
-        if content is not None and content.data:
-            yield index, content
-        elif not source.secret_ref.optional:
-            problem = "does not exist" if content is None else "is empty"
-            raise _waiting(
-                f"spec.secureJsonDataFrom[{index}]", f'Secret "{source.secret_ref.name}" {problem}'
-            )
+def read_key(secrets: Secrets, ref: SecretKeyRef, path: str) -> SecretStr | None:
+    """The value of one key, or None where an optional reference has none.
 
-
-def _single_value(secrets: Secrets, ref: SecretKeyRef, path: str) -> SecretStr | None:
-    """The value, or None where an optional reference has none."""
+    Raises:
+        Retrying: WaitingForSecret, naming `path`, the Secret and the key.
+    """
     content = secrets[ref.name]
     if content is None:
         problem = f'Secret "{ref.name}" does not exist'
@@ -87,6 +89,18 @@ def _single_value(secrets: Secrets, ref: SecretKeyRef, path: str) -> SecretStr |
     if ref.optional:
         return None
     raise _waiting(path, problem)
+
+
+def _whole_secrets(spec: DataSourceSpec, secrets: Secrets) -> Iterator[tuple[int, SecretContent]]:
+    for index, source in enumerate(spec.secure_json_data_from or []):
+        content = secrets[source.secret_ref.name]
+        if content is not None and content.data:
+            yield index, content
+        elif not source.secret_ref.optional:
+            problem = "does not exist" if content is None else "is empty"
+            raise _waiting(
+                f"spec.secureJsonDataFrom[{index}]", f'Secret "{source.secret_ref.name}" {problem}'
+            )
 
 
 def _decode(content: SecretContent, key: str, path: str) -> SecretStr:
@@ -103,11 +117,3 @@ def _waiting(path: str, problem: str) -> Retrying:
     return Retrying(
         Reason.WAITING_FOR_SECRET, f"{path}: {problem}; until then Grafana is left as it is"
     )
-
-
-def _revision(spec: DataSourceSpec, secrets: Secrets, keys: Iterable[str]) -> str | None:
-    used = [secrets[name] for name in sorted(secret_names(spec))]
-    if not used:
-        return None
-    facts = [[content.name, content.uid, content.resource_version] for content in used if content]
-    return hashlib.sha256(json.dumps([facts, sorted(keys)]).encode()).hexdigest()[:32]

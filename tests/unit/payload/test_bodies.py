@@ -10,13 +10,13 @@ from grafana_datasource_operator.api.grafana_json import DataSourceState
 from grafana_datasource_operator.api.names import OWNER_KEY
 from grafana_datasource_operator.grafana.client import encode_body
 from grafana_datasource_operator.payload.datasource import (
-    KEPT_KEYS,
     DesiredDataSource,
-    ResolvedSecrets,
     create_body,
     orphan_body,
     update_body,
 )
+from grafana_datasource_operator.payload.ignored import KEPT_KEYS
+from grafana_datasource_operator.payload.secrets import ResolvedSecrets
 from tests.strategies import desired_states, grafana_states
 from tests.unit.builders import OWNER, desired_of, resource, state
 from tests.unit.grafana_model import GrafanaModel

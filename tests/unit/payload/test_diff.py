@@ -10,23 +10,23 @@ from pydantic import SecretStr
 from grafana_datasource_operator.api.grafana_json import DataSourceState
 from grafana_datasource_operator.api.names import OWNER_KEY
 from grafana_datasource_operator.payload.datasource import (
-    KEPT_KEYS,
     DesiredDataSource,
-    ResolvedSecrets,
     create_body,
     update_body,
 )
 from grafana_datasource_operator.payload.diff import (
-    TYPE_ALIASES,
     StoreTraits,
     diff,
     uncleared,
 )
+from grafana_datasource_operator.payload.ignored import KEPT_KEYS
 from grafana_datasource_operator.payload.json_values import (
-    escape,
     find_differences,
     without_nulls,
 )
+from grafana_datasource_operator.payload.plugin_types import TYPE_ALIASES
+from grafana_datasource_operator.payload.pointers import escape
+from grafana_datasource_operator.payload.secrets import ResolvedSecrets
 from tests.strategies import desired_states, grafana_states
 from tests.unit.builders import OWNER, desired_of, state
 from tests.unit.grafana_model import NEW, OLD, GrafanaModel

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 
 from grafana_datasource_operator.payload.json_values import (
-    escape,
     find_differences,
     find_unsafe_integers,
     is_deeper_than,
     without_nulls,
 )
+from grafana_datasource_operator.payload.pointers import escape
 from tests.strategies import json_values
 
 _LIMIT = 2**63 - 1

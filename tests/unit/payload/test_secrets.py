@@ -12,8 +12,7 @@ from pydantic import SecretStr
 from grafana_datasource_operator.api.reasons import Reason
 from grafana_datasource_operator.api.secret import SecretContent
 from grafana_datasource_operator.errors import Retrying
-from grafana_datasource_operator.payload.datasource import ResolvedSecrets
-from grafana_datasource_operator.payload.secrets import Secrets, resolve_secrets, secret_names
+from grafana_datasource_operator.payload.secrets import ResolvedSecrets, Secrets, resolve_secrets
 from tests.canary import find_leaks
 from tests.unit.builders import SPEC, resource, secret
 
