@@ -78,7 +78,8 @@ class Assembly:
         view = View(relations.references_of, labelled_kinds={INSTANCE.kind})
         self.engine = Engine(view, is_settled, relations.lane_of, self._forget)
         self.resources = {
-            kind.kind: Resources(api, kind, self.engine.remember) for kind in (INSTANCE, DATA_SOURCE)
+            kind.kind: Resources(api, kind, self.engine.remember)
+            for kind in (INSTANCE, DATA_SOURCE)
         }
         self.events = EventPoster(api, now)
         self.namespaces = NamespaceReader(api)

@@ -85,7 +85,7 @@ class Runtime:
         self.failed = False
 
     def observe(self, raw: Json, *, deleted: bool) -> None:
-        """Take in one event of a watch; what is out of the namespaces of its kind does not count."""
+        """Take in one event of a watch; only some namespaces count for a kind."""
         scope = self._scopes[raw["kind"]]
         if not scope or raw["metadata"]["namespace"] in scope:
             self._parts.engine.observe(raw, deleted=deleted)
@@ -105,7 +105,9 @@ class Runtime:
             self._spawn(f"watch of {watch.plural}", watch.run())
         self._spawn("poster of Events", self._parts.events.run())
         for watch in self._watches:
-            self._stage = f"{watch.plural} cannot be listed yet; may the operator list and watch them?"
+            self._stage = (
+                f"{watch.plural} cannot be listed yet; may the operator list and watch them?"
+            )
             await watch.listed.wait()
         self._stage = "the owner id is not known yet"
         accepted = frozenset(self._settings.owner_id_accept)

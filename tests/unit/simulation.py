@@ -6,7 +6,7 @@ Engine, workers, controller, client and breaker are the real ones; days pass in 
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -15,21 +15,13 @@ import httpx
 from pydantic import SecretStr
 
 from grafana_datasource_operator.api.names import DATA_SOURCE, ObjectKey
+from grafana_datasource_operator.assembly import Assembly
 from grafana_datasource_operator.engine.engine import Engine
-from grafana_datasource_operator.engine.view import Reference, View
-from grafana_datasource_operator.engine.workers import Workers
-from grafana_datasource_operator.grafana.credentials import Token
-from grafana_datasource_operator.grafana.instance import GrafanaInstance
-from grafana_datasource_operator.grafana.pace import WriteSpacing
 from grafana_datasource_operator.kube.api import KubeApi
 from grafana_datasource_operator.kube.errors import ConflictError, NotFoundError
-from grafana_datasource_operator.kube.events import EventPoster
-from grafana_datasource_operator.kube.resources import Resources
-from grafana_datasource_operator.kube.secrets import SecretReader
-from grafana_datasource_operator.reconcile.controller import DataSourceController
-from grafana_datasource_operator.reconcile.datasource import DataSourceReconciler
-from grafana_datasource_operator.reconcile.instances import InstanceChoice
-from grafana_datasource_operator.runtime import SECRET, is_settled, references_of
+from grafana_datasource_operator.reconcile.ownership import Ownership
+from grafana_datasource_operator.relations import SECRET
+from grafana_datasource_operator.settings import Settings
 from tests.kstatus import broken_rules, find_condition
 from tests.unit.builders import SPEC, secret
 from tests.unit.grafana.wire import Wire, answer, client_on
@@ -280,43 +272,47 @@ class Operator:
     """One run of the operator's parts."""
 
     def __init__(self, *, old_grafana: bool = False) -> None:
-        self.engine = Engine(View(references_of), is_settled)
         self.kubernetes = Kubernetes(self._deliver)
         self.grafana = Grafana(is_old=old_grafana)
         self._tasks = set[asyncio.Task[None]]()
+        self._parts = self._assemble()
+
+    @property
+    def engine(self) -> Engine:
+        return self._parts.engine
+
+    def _assemble(self) -> Assembly:
+        settings = Settings(
+            namespaces=(NAMESPACE,),
+            grafana_url="http://grafana.example",
+            grafana_token=SecretStr("glsa_simulated"),
+            grafana_org_id=1,
+            resync_interval=RESYNC_SECONDS,
+        )
+        return Assembly(
+            settings,
+            self.kubernetes,
+            background=self._spawn,
+            dial=lambda settings, credentials, name: client_on(
+                self.grafana.wire, settings=settings, credentials=credentials, name=name
+            ),
+            now=timestamp,
+            clock=asyncio.get_running_loop().time,
+        )
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        return task
 
     def _deliver(self, raw: Json, deleted: bool) -> None:
         self.engine.observe(raw, deleted=deleted)
 
     def start(self) -> None:
         """Begin to work."""
-        loop = asyncio.get_running_loop()
-        credentials = Token(SecretStr("glsa_simulated"))
-        instance = GrafanaInstance(
-            "simulated",
-            client_on(self.grafana.wire, credentials=credentials, name="simulated"),
-            credentials,
-            org_id=1,
-            on_recovery=lambda: self.engine.recover(),
-        )
-        instance.spacing = WriteSpacing(loop.time)
-        resources = Resources(self.kubernetes, DATA_SOURCE, lambda raw: self.engine.remember(raw))
-        reconciler = DataSourceReconciler(
-            instances=InstanceChoice(instance),
-            secrets=SecretReader(self.kubernetes),
-            resources=resources,
-            owner_id=OWNER_ID,
-            exists=lambda _, name: name in self.kubernetes.objects,
-        )
-        controller = DataSourceController(
-            reconciler, resync_interval=RESYNC_SECONDS, now=timestamp, clock=loop.time
-        )
-        events = EventPoster(self.kubernetes, timestamp)
-        workers = Workers(
-            self.engine, {DATA_SOURCE.kind: controller}, {DATA_SOURCE.kind: resources}, events
-        )
-        parts = (instance.run(), workers.run(), events.run())
-        self._tasks = {asyncio.create_task(part) for part in parts}
+        workers = self._parts.build_workers(Ownership(OWNER_ID))
+        self._spawn("workers", workers.run())
+        self._spawn("events", self._parts.events.run())
 
     async def stop(self) -> None:
         """End it at once, as SIGKILL would."""
@@ -324,7 +320,7 @@ class Operator:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        self.engine.queue.close()
+        self._parts.close()
 
     async def restart(self) -> None:
         """Another process, which knows only what Kubernetes tells it."""
@@ -332,10 +328,10 @@ class Operator:
         for key in list(self.engine.view):
             if (raw := self.engine.view.get(key)) is not None:
                 self.engine.observe(raw, deleted=True)
-        self.engine = Engine(View(references_of), is_settled)
-        self.start()
+        self._parts = self._assemble()
         for raw in list(self.kubernetes.objects.values()):
             self._deliver(copy.deepcopy(raw), False)
+        self.start()
 
     def write_secret(self, name: str, **data: str) -> None:
         """Write a Secret, which the watch tells."""
@@ -349,8 +345,7 @@ class Operator:
 
     def _notice(self, name: str) -> None:
         asyncio.get_running_loop().call_later(
-            _WATCH_DELAY_SECONDS,
-            lambda: self.engine.notice(Reference(SECRET, NAMESPACE, name)),
+            _WATCH_DELAY_SECONDS, lambda: self._parts.notice(SECRET, NAMESPACE, name)
         )
 
     def ready(self, name: str) -> tuple[str, str] | None:

@@ -70,9 +70,7 @@ def _version(raw: Json) -> int:
 class View:
     """Raw objects by key, and references in reverse. Not thread-safe."""
 
-    def __init__(
-        self, references_of: ReferencesOf, labelled_kinds: Collection[str] = ()
-    ) -> None:
+    def __init__(self, references_of: ReferencesOf, labelled_kinds: Collection[str] = ()) -> None:
         """Start empty.
 
         Args:

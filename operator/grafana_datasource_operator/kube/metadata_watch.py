@@ -64,9 +64,7 @@ class MetadataWatch:
             except GoneError:
                 self._position = ""
             except KubeError as error:
-                _LOG.warning(
-                    "Watch of %s broke, goes on in %.1f s (%s)", self.plural, delay, error
-                )
+                _LOG.warning("Watch of %s broke, goes on in %.1f s (%s)", self.plural, delay, error)
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 delay = min(_LONGEST_RETRY_SECONDS, delay * 2)
 

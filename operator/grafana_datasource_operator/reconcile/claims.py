@@ -38,7 +38,7 @@ def is_adoption(
                 f'the data source with uid "{state.uid}" is provisioned from a file on the Grafana'
                 f" server; {READ_ONLY_WAY_OUT}",
             )
-        case Claim.FOREIGN if (whose := _owner_of(state, claimant, peers)):
+        case Claim.FOREIGN if whose := _owner_of(state, claimant, peers):
             raise _stalled(
                 Reason.OWNERSHIP_CONFLICT,
                 f'the data source with uid "{state.uid}" is owned by {whose}; choose another uid',

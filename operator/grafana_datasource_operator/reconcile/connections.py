@@ -13,7 +13,6 @@ from ..grafana.pace import WriteSpacing
 from .fleet import Background
 from .resync import Resync
 
-
 Dial = Callable[[ConnectionSettings, Credentials, str], GrafanaClient]
 """Makes the client of an instance, with its name for metrics."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -284,7 +284,7 @@ class DataSourceController:
 _Found = tuple[Outcome, Again]
 
 
-async def _gather(jobs: dict[InstanceKey, Awaitable[_Found]]) -> dict[InstanceKey, _Found]:
+async def _gather(jobs: Mapping[InstanceKey, Awaitable[_Found]]) -> dict[InstanceKey, _Found]:
     """All of them, each to its end; then the first error, if there was one."""
     found = await asyncio.gather(*jobs.values(), return_exceptions=True)
     for result in found:

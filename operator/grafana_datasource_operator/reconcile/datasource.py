@@ -15,11 +15,10 @@ from ..payload.datasource import (
     DesiredDataSource,
     build_desired,
     create_body,
-    describe_difference,
     uid_of,
     update_body,
 )
-from ..payload.diff import StoreTraits, diff, uncleared
+from ..payload.diff import StoreTraits, describe_difference, diff, uncleared
 from ..payload.inputs import Inputs, needs_of
 from ..status.outcome import Action, Deferred, Facts, NotSynced, Outcome, Synced
 from .claims import is_adoption, require_first
@@ -202,7 +201,7 @@ class DataSourceReconciler:
                 return self._synced(task, state, unseen_write=True)
             case Action() as action if task.site.is_dry_run:
                 verb = "take over" if action is Action.ADOPTED else "update"
-                return _would(task, f"{verb} {describe_difference(situation.differing)}")
+                return _would(task, f"{verb} {situation.described_difference}")
             case Action() as action:
                 return await self._write(task, state, action)
 
@@ -241,9 +240,7 @@ class DataSourceReconciler:
             raise way
         if way is None:
             raise explain(error, desired) from None
-        body = update_body(
-            replace(desired, name=way), state, adopting=action is Action.ADOPTED
-        )
+        body = update_body(replace(desired, name=way), state, adopting=action is Action.ADOPTED)
         await grafana.write(desired.uid, lambda c: c.update_data_source(state.id, body))
         return Deferred(grafana.spacing.delay(desired.uid))
 
@@ -256,7 +253,7 @@ class DataSourceReconciler:
             # The first data source of an organization becomes the default whatever was sent.
             return Deferred(0.0)
         if differing:
-            failure = holds_other_values(differing)
+            failure = holds_other_values(describe_difference(differing, task.desired))
             facts = _facts(task, written)
             return NotSynced(failure.reason, failure.message, facts, action)
         return self._synced(task, written, action)

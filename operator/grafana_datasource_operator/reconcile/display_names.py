@@ -1,4 +1,4 @@
-"""Of data sources that want each other's names, one steps aside; a name that others have is told."""
+"""Of data sources that want each other's names one steps aside; a name of others is told."""
 
 from ..api.grafana_json import DataSourceState
 from ..errors import ReconcileError, Stalled

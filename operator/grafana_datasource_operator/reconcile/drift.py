@@ -6,8 +6,8 @@ from ..api.datasource import DriftPolicy, SyncStatus
 from ..api.grafana_json import DataSourceState
 from ..api.reasons import ConditionStatus, Reason
 from ..errors import STALLED_RECHECK_SECONDS, Stalled
-from ..payload.datasource import DesiredDataSource, describe_difference
-from ..payload.diff import StoreTraits, diff
+from ..payload.datasource import DesiredDataSource
+from ..payload.diff import StoreTraits, describe_difference, diff
 from ..status.outcome import Action
 from .looked import Looked
 
@@ -36,6 +36,11 @@ class Situation:
     def differing(self) -> tuple[str, ...]:
         """JSON Pointers of what a write would change."""
         return diff(self.desired, self.state, self.traits)
+
+    @property
+    def described_difference(self) -> str:
+        """The same for a message: where, never what."""
+        return describe_difference(self.differing, self.desired)
 
     @property
     def is_written_by_others(self) -> bool:
@@ -78,7 +83,7 @@ def decide(situation: Situation) -> Action | UnseenWrite | None:
         return Action.DRIFT_CORRECTED
     if not differing:
         return UnseenWrite()
-    raise drift_detected(f"others changed {describe_difference(differing)}")
+    raise drift_detected(f"others changed {situation.described_difference}")
 
 
 def is_undone(recorded: SyncStatus | None) -> bool:
@@ -94,7 +99,7 @@ def is_undone(recorded: SyncStatus | None) -> bool:
 
 
 def drift_detected(what: str) -> Stalled:
-    """driftPolicy is Report, and this is what others did."""
+    """DriftPolicy is Report, and this is what others did."""
     return Stalled(
         Reason.DRIFT_DETECTED,
         f"{what} in Grafana, and spec.driftPolicy is Report: change it back there, change spec, or"
@@ -109,14 +114,14 @@ def _refuse_to_repeat(situation: Situation) -> None:
         and recorded.reason is Reason.GRAFANA_REJECTED
         and recorded.version == situation.state.version
     ):
-        raise holds_other_values(situation.differing)
+        raise holds_other_values(situation.described_difference)
 
 
-def holds_other_values(differing: tuple[str, ...]) -> Stalled:
+def holds_other_values(differing: str) -> Stalled:
     """Grafana took a write, and does not hold what was sent."""
     return Stalled(
         Reason.GRAFANA_REJECTED,
-        "Grafana took the write but holds other values at"
-        f" {describe_difference(differing)}; change spec to what Grafana makes of it",
+        f"Grafana took the write but holds other values at {differing}; change spec to what"
+        " Grafana makes of it",
         retry_after=STALLED_RECHECK_SECONDS,
     )

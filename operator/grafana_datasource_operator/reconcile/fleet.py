@@ -10,7 +10,6 @@ from ..api.names import InstanceKey
 from ..grafana.instance import GrafanaInstance
 from .admission import Admission
 
-
 COMPLETE_SECONDS = 15.0
 """How long one instance that cannot be looked at may hold up the resources on all others."""
 

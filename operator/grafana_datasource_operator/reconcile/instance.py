@@ -84,6 +84,7 @@ class InstanceController:
     def describe_delay(self, raw: Json) -> Verdict | None:
         """Nothing: what takes long here is told by the connection."""
         del raw
+        return None
 
     async def _use(self, instance: Instance, raw: Json) -> InstanceOutcome | None:
         """Connect; None where it is not known yet whether Grafana answers."""

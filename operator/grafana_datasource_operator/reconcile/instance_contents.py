@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from ..api.config_map import ConfigMapContent
 from ..api.durations import parse_duration
-from ..api.instance import Auth, HeaderValue, Instance, InstanceSpec, Tls as TlsSpec
+from ..api.instance import Auth, HeaderValue, Instance, InstanceSpec
+from ..api.instance import Tls as TlsSpec
 from ..api.reasons import Reason
 from ..api.secret import SecretContent
 from ..errors import Retrying

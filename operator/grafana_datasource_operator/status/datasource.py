@@ -106,9 +106,7 @@ def _looked(
     )
 
 
-def _ready(
-    instances: list[SyncStatus], report: Report
-) -> tuple[ConditionStatus, Reason, str]:
+def _ready(instances: list[SyncStatus], report: Report) -> tuple[ConditionStatus, Reason, str]:
     """The worst of all, with its reason and, where there are several, its name."""
     if report.trouble is not None:
         reason = report.trouble.reason

@@ -33,9 +33,7 @@ class Paused:
 InstanceOutcome = Answered | Unusable | Paused
 
 
-def build_instance_status(
-    instance: Instance, outcome: InstanceOutcome, now: str
-) -> InstanceStatus:
+def build_instance_status(instance: Instance, outcome: InstanceOutcome, now: str) -> InstanceStatus:
     """Status after `outcome`.
 
     Args:
