@@ -17,6 +17,9 @@ from pydantic import SecretStr
 from grafana_datasource_operator.api.names import DATA_SOURCE, ObjectKey
 from grafana_datasource_operator.assembly import Assembly
 from grafana_datasource_operator.engine.engine import Engine
+from grafana_datasource_operator.grafana.client import GrafanaClient
+from grafana_datasource_operator.grafana.connection import ConnectionSettings
+from grafana_datasource_operator.grafana.credentials import Credentials
 from grafana_datasource_operator.kube.api import KubeApi
 from grafana_datasource_operator.kube.errors import ConflictError, NotFoundError
 from grafana_datasource_operator.reconcile.ownership import Ownership
@@ -24,7 +27,7 @@ from grafana_datasource_operator.relations import SECRET
 from grafana_datasource_operator.settings import Settings
 from tests.kstatus import broken_rules, find_condition
 from tests.unit.builders import SPEC, secret
-from tests.unit.grafana.wire import Wire, answer, client_on
+from tests.unit.grafana.wire import Wire, answer
 from tests.unit.virtual_time import now
 
 Json = dict[str, Any]
@@ -33,6 +36,7 @@ NAMESPACE = "monitoring"
 OWNER_ID = "owner-1"
 RESYNC_SECONDS = 600.0
 _WATCH_DELAY_SECONDS = 0.01
+_LIST = "GET /api/datasources"
 _NO_ROUTE = answer(404, {"message": "Not found"})
 _NAME_TAKEN = "data source with the same name already exists"
 
@@ -76,7 +80,7 @@ class Kubernetes(KubeApi):
         """`kubectl apply`."""
         old = self.objects.get(name)
         new = copy.deepcopy(old) if old else self._made(name)
-        new["spec"] = {**SPEC, **spec}
+        new["spec"] = {**SPEC, "healthCheck": {"enabled": False}, **spec}
         if old is None or new["spec"] != old["spec"]:
             new["metadata"]["generation"] += 1
         self._store(new)
@@ -99,7 +103,7 @@ class Kubernetes(KubeApi):
         self._version += 1
         encoded = secret(name, data=data).data
         self.secrets[name] = {
-            "metadata": {"uid": f"s-{name}", "resourceVersion": str(self._version)},
+            "metadata": {"name": name, "uid": f"s-{name}", "resourceVersion": str(self._version)},
             "data": {key: value.get_secret_value() for key, value in encoded.items()},
         }
 
@@ -179,9 +183,20 @@ class Grafana:
 
     @property
     def requests(self) -> list[str]:
-        """Requests about data sources."""
-        probes = ("/api/org", "/api/datasources/uid/gdso-probe/health")
-        return [line for line in self.wire.lines if not line.endswith(probes)]
+        """Requests about single data sources."""
+        return [
+            line
+            for line in self.wire.lines
+            if "/api/datasources" in line
+            and "gdso-probe" not in line
+            and not line.endswith("/health")
+            and line != _LIST
+        ]
+
+    @property
+    def lists(self) -> int:
+        """How often all data sources were listed."""
+        return self.wire.lines.count(_LIST)
 
     def edit(self, uid: str, **fields: Any) -> None:
         """Somebody changes a data source in the browser."""
@@ -209,7 +224,9 @@ class Grafana:
         path = request.url.path
         if path == "/api/org":
             return answer(200, {"id": 1})
-        if path.endswith("/health"):
+        if path == "/api/health":
+            return answer(200, {"version": "8.5.9" if self._is_old else "12.4.0"})
+        if "gdso-probe" in path or path.endswith("/health"):
             return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
         if self.faulty_reads and request.method == "GET":
             return answer(500, {"message": "Failed to query datasource"})
@@ -219,6 +236,8 @@ class Grafana:
         body = json.loads(request.content) if request.content else {}
         if request.method == "POST":
             return self._create(body)
+        if path == "/api/datasources":
+            return answer(200, [self._listed(uid) for uid in self.held])
         return self._find_and_serve(request.method, path, body)
 
     def _find_and_serve(self, method: str, path: str, body: Json) -> httpx.Response:
@@ -262,6 +281,11 @@ class Grafana:
     def _name_is_taken(self, name: str, uid: str) -> bool:
         return any(held["name"] == name for key, held in self.held.items() if key != uid)
 
+    def _listed(self, uid: str) -> Json:
+        """As the list shows it, which lacks some fields."""
+        lacking = ("secureJsonFields", "version", "basicAuthUser", "withCredentials")
+        return {key: value for key, value in self._shown(uid).items() if key not in lacking}
+
     def _shown(self, uid: str) -> Json:
         secrets = self.secrets[uid].items()
         fields = {key: True for key, value in secrets if value or self._is_old}
@@ -293,11 +317,16 @@ class Operator:
             settings,
             self.kubernetes,
             background=self._spawn,
-            dial=lambda settings, credentials, name: client_on(
-                self.grafana.wire, settings=settings, credentials=credentials, name=name
-            ),
+            dial=self._dial,
             now=timestamp,
             clock=asyncio.get_running_loop().time,
+        )
+
+    def _dial(
+        self, settings: ConnectionSettings, credentials: Credentials, name: str
+    ) -> GrafanaClient:
+        return GrafanaClient(
+            settings, credentials, name=name, user_agent="gdso/unit", transport=self.grafana.wire
         )
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -195,7 +195,7 @@ class DataSourceController:
 
     async def _delete(self, looked: Looked) -> Verdict:
         if not looked.has_finalizer:
-            return self._verdict(looked, self._report(looked), Again())
+            return self._verdict(looked, Report(is_released=True), Again())
         resource = looked.resource
         keys = {i.key for i in resource.status.instances}
         keys |= set(self._parts.targets.keys_of(resource))
@@ -204,7 +204,7 @@ class DataSourceController:
         again = _combine(again for _, again in found.values())
         if all(isinstance(outcome, Released) for outcome in outcomes.values()):
             await self._parts.reconciler.release(looked)
-            again = Again()
+            return self._verdict(looked, Report(outcomes, is_released=True), Again())
         return self._verdict(looked, self._report(looked, outcomes), again)
 
     async def _clean_up(self, looked: Looked, key: InstanceKey) -> tuple[Outcome, Again]:

@@ -118,8 +118,10 @@ class DataSourceReconciler:
         """
         looked, uid = task.looked, task.desired.uid
         is_known = task.recorded is not None and task.recorded.id is not None
-        # Without any status, the finalizer tells of a write whose end nobody recorded.
-        may_be_known = looked.has_finalizer and not looked.resource.status.instances
+        # The finalizer tells of a write whose end nobody recorded, here or, without any status,
+        # anywhere.
+        is_tried = task.recorded is not None or not looked.resource.status.instances
+        may_be_known = looked.has_finalizer and is_tried
         if is_known or may_be_known or self._sightings.was_listed(task.site.key, uid):
             return await task.grafana.read(lambda client: client.get_data_source(uid))
         return None

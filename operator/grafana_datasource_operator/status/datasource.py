@@ -24,6 +24,8 @@ def build_status(resource: DataSource, report: Report, now: str) -> DataSourceSt
     outcomes = report.outcomes.values()
     if report.trouble is None and all(_changes_nothing(outcome) for outcome in outcomes):
         return None
+    if report.is_released:
+        return None
     instances = _instances(resource, report)
     if any(isinstance(outcome, Deferred) for outcome in outcomes):
         # Not decided yet; but what was written elsewhere must be remembered.

@@ -96,9 +96,12 @@ class Report:
         trouble: why the resource as a whole got no further; counts for every instance that
             `outcomes` lacks.
         summary: for the column Instance.
+        is_suspended: nothing was asked, nothing written.
+        is_released: the resource is gone, and its status with it.
     """
 
     outcomes: Mapping[InstanceKey, Outcome] = field(default_factory=dict)
     trouble: NotSynced | None = None
     summary: str | None = None
     is_suspended: bool = False
+    is_released: bool = False
