@@ -9,6 +9,7 @@ from tests.servers.audit_log import AuditedObject, AuditLog
 from tests.servers.kubectl import Kubectl, KubectlError
 from tests.servers.kubernetes import Kubernetes, KubernetesServer
 from tests.servers.polling import eventually
+from tests.servers.process import ServerProcess
 
 
 def config_map(name: str, value: str) -> str:
@@ -62,6 +63,52 @@ def test_the_audit_log_counts_the_writes_of_one_client_per_object(
     assert audit_log.writes("somebody-else", mark) == {}
 
 
+def phase_of(kubernetes: Kubernetes, namespace: str) -> str:
+    """Empty where there is no such namespace."""
+    path = "jsonpath={.status.phase}"
+    return kubernetes.kubectl("get", "namespace", namespace, "--ignore-not-found", "--output", path)
+
+
+def test_a_deleted_namespace_goes_with_the_controller_manager_only(
+    own_kubernetes: KubernetesServer, controller_manager: ServerProcess
+) -> None:
+    del controller_manager  # that of the shared server shows that the program is there
+    kubectl = own_kubernetes.kubectl
+    kubectl("create", "namespace", "doomed")
+    kubectl("create", "secret", "generic", "held", "--namespace", "doomed")
+    kubectl("create", "configmap", "held", "--namespace", "doomed")
+    kubectl("delete", "namespace", "doomed", "--wait=false")
+    assert phase_of(own_kubernetes, "doomed") == "Terminating"
+    assert kubectl("get", "secret,configmap", "--namespace", "doomed", "--output", "name").split()
+    with own_kubernetes.controller_manager():
+        eventually(
+            lambda: phase_of(own_kubernetes, "doomed"),
+            lambda phase: phase == "",
+            within_seconds=60,
+            what="the namespace to go",
+        )
+    kubectl("create", "namespace", "doomed")
+    left = kubectl("get", "secret,configmap", "--namespace", "doomed", "--output", "name")
+    assert left == ""
+
+
+def test_cluster_roles_are_aggregated_with_the_controller_manager(
+    kubernetes_server: KubernetesServer, controller_manager: ServerProcess
+) -> None:
+    del controller_manager  # it runs
+    kubectl = kubernetes_server.kubectl
+    name = f"aggregated-{secrets.token_hex(4)}"
+    kubectl("create", "clusterrole", name, "--verb=get", "--resource=nodes")
+    kubectl("label", "clusterrole", name, "rbac.authorization.k8s.io/aggregate-to-view=true")
+    eventually(
+        lambda: kubectl("get", "clusterrole", "view", "--output", "json"),
+        lambda role: '"nodes"' in role,
+        within_seconds=30,
+        what="the rule to be in the role view",
+    )
+    kubectl("delete", "clusterrole", name)
+
+
 def test_a_user_has_the_rights_that_rbac_gives_and_no_more(
     kubernetes_server: KubernetesServer,
 ) -> None:
@@ -73,9 +120,8 @@ def test_a_user_has_the_rights_that_rbac_gives_and_no_more(
         "create", "rolebinding", account, f"--role={account}", f"--serviceaccount=default:{account}"
     )
     home = kubernetes_server.directory / account
-    kubeconfig = kubernetes_server.write_kubeconfig(
-        home.with_suffix(".kubeconfig"),
-        token=kubernetes_server.service_account_token("default", account),
+    kubeconfig = kubernetes_server.service_account_kubeconfig(
+        home.with_suffix(".kubeconfig"), "default", account
     )
     reader = Kubectl(admin.program, kubeconfig, home)
     eventually(

@@ -12,7 +12,6 @@ import pytest
 from tests.integration.sandbox import Sandbox
 from tests.servers.grafana import Grafana
 from tests.servers.kubernetes import KubernetesServer
-from tests.servers.kubernetes_binaries import find_or_build
 from tests.servers.polling import eventually
 
 _CRDS = Path(__file__).parents[2] / "crds"
@@ -41,16 +40,6 @@ def install_crds(kubernetes: KubernetesServer) -> None:
 def kubernetes_with_crds(kubernetes_server: KubernetesServer) -> KubernetesServer:
     install_crds(kubernetes_server)
     return kubernetes_server
-
-
-@pytest.fixture
-def own_kubernetes(
-    kubernetes_server: KubernetesServer, tmp_path: Path
-) -> Iterator[KubernetesServer]:
-    """For one test only, which may stop it; without our CRDs."""
-    del kubernetes_server  # it decides whether this run has servers of its own
-    with KubernetesServer(find_or_build(lambda _: None), tmp_path / "kubernetes") as server:
-        yield server
 
 
 def _make_organization(grafana: Grafana) -> int:
