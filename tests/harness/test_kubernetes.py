@@ -10,6 +10,7 @@ from tests.servers.kubectl import Kubectl, KubectlError
 from tests.servers.kubernetes import Kubernetes, KubernetesServer
 from tests.servers.polling import eventually
 from tests.servers.process import ServerProcess
+from tests.servers.service_account import apply_service_account, bound_role
 
 
 def config_map(name: str, value: str) -> str:
@@ -109,29 +110,27 @@ def test_cluster_roles_are_aggregated_with_the_controller_manager(
     kubectl("delete", "clusterrole", name)
 
 
-def test_a_user_has_the_rights_that_rbac_gives_and_no_more(
-    kubernetes_server: KubernetesServer,
+@pytest.mark.parametrize("scope", ["one namespace", "cluster"])
+def test_a_service_account_has_the_rights_that_rbac_gives_and_no_more(
+    kubernetes_server: KubernetesServer, scope: str
 ) -> None:
     account = f"account-{secrets.token_hex(4)}"
-    admin = kubernetes_server.kubectl
-    admin("create", "serviceaccount", account)
-    admin("create", "role", account, "--verb=list", "--resource=configmaps")
-    admin(
-        "create", "rolebinding", account, f"--role={account}", f"--serviceaccount=default:{account}"
-    )
+    where = "default" if scope == "one namespace" else None
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
     home = kubernetes_server.directory / account
-    kubeconfig = kubernetes_server.service_account_kubeconfig(
-        home.with_suffix(".kubeconfig"), "default", account
+    kubeconfig = apply_service_account(
+        kubernetes_server,
+        home.with_suffix(".kubeconfig"),
+        "default",
+        account,
+        bound_role(account, "default", account, rules, where),
     )
-    reader = Kubectl(admin.program, kubeconfig, home)
-    eventually(
-        lambda: reader.run("get", "configmaps"),
-        lambda answer: answer.returncode == 0,
-        within_seconds=10,
-        what="the authorizer to see the new binding",
-    )
+    reader = Kubectl(kubernetes_server.kubectl.program, kubeconfig, home)
+    reader("get", "configmaps")
     with pytest.raises(KubectlError, match="forbidden"):
         reader("create", "configmap", "denied")
+    elsewhere = reader.run("get", "configmaps", "--namespace", "kube-system")
+    assert (elsewhere.returncode == 0) is (scope == "cluster"), elsewhere.stderr
 
 
 def test_an_apiserver_comes_back_from_an_outage_with_what_it_held(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import pytest
 
 from tests.integration.sandbox import Sandbox
@@ -42,12 +41,6 @@ def kubernetes_with_crds(kubernetes_server: KubernetesServer) -> KubernetesServe
     return kubernetes_server
 
 
-def _make_organization(grafana: Grafana) -> int:
-    with httpx.Client(base_url=grafana.url, auth=grafana.admin, trust_env=False) as client:
-        answer = client.post("/api/orgs", json={"name": secrets.token_hex(8)})
-        return int(answer.raise_for_status().json()["orgId"])
-
-
 def _slug(name: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", name.removeprefix("test_").lower()).strip("-")
     return f"{words[:12].rstrip('-')}-{secrets.token_hex(3)}"
@@ -68,7 +61,6 @@ def make_sandbox(
             kubernetes=kubernetes,
             grafana=grafana,
             namespace=namespace,
-            org_id=_make_organization(grafana),
             directory=tmp_path / namespace,
         )
         made.append(sandbox)
