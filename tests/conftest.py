@@ -31,8 +31,14 @@ from tests.servers.grafana_choice import (
 from tests.servers.grafana_doubles import GrafanaDoubleServer
 from tests.servers.grafana_homes import GrafanaMissingError, find_grafanas
 from tests.servers.kubernetes import Kubernetes, KubernetesServer
-from tests.servers.kubernetes_binaries import KubernetesBinaries, find_kubectl, find_or_build
+from tests.servers.kubernetes_binaries import (
+    KubernetesBinaries,
+    find_kubectl,
+    find_or_build,
+    with_controller_manager,
+)
 from tests.servers.kubernetes_given import GivenKubernetes
+from tests.servers.process import ServerProcess
 
 Binaries = Callable[[], KubernetesBinaries]
 
@@ -108,9 +114,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build Kubernetes here: the time limit of a test would end the build."""
     config = session.config
-    wanted = any("kubernetes" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not config.option.collectonly and not config.getoption("--kubeconfig"):
-        config.stash[_binaries] = _found_binaries(config)
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if config.option.collectonly or config.getoption("--kubeconfig"):
+        return
+    if "kubernetes" in wanted:
+        config.stash[_binaries] = _found_binaries(config, "controller_manager" in wanted)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -137,10 +145,13 @@ def _choices_of(item: pytest.Item) -> list[GrafanaChoice]:
     return choices
 
 
-def _found_binaries(config: pytest.Config) -> Binaries:
+def _found_binaries(config: pytest.Config, needs_controller_manager: bool) -> Binaries:
     """Answers the binaries, or raises in the tests that wanted them why there are none."""
+    tell = _progress(config)
     try:
-        binaries = find_or_build(_progress(config))
+        binaries = find_or_build(tell)
+        if needs_controller_manager:
+            binaries = with_controller_manager(binaries, tell)
     except Exception as error:  # noqa: BLE001 - kept for the tests
         kept = error
 
@@ -185,6 +196,22 @@ def kubernetes_server(kubernetes: Kubernetes) -> KubernetesServer:
     if not isinstance(kubernetes, KubernetesServer):
         pytest.skip("needs a kube-apiserver of its own, and an existing cluster was given")
     return kubernetes
+
+
+@pytest.fixture
+def own_kubernetes(
+    kubernetes_server: KubernetesServer, tmp_path: Path
+) -> Iterator[KubernetesServer]:
+    """For one test only, which may stop it; without our CRDs."""
+    with KubernetesServer(kubernetes_server.binaries, tmp_path / "kubernetes") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def controller_manager(kubernetes_server: KubernetesServer) -> Iterator[ServerProcess]:
+    """For the tests of a module whose deleted namespaces must go, 5 s later at the earliest."""
+    with kubernetes_server.controller_manager() as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from tests.servers.audit_log import AuditedObject, AuditLog
 from tests.servers.kubectl import Kubectl, KubectlError
 from tests.servers.kubernetes import Kubernetes, KubernetesServer
 from tests.servers.polling import eventually
+from tests.servers.process import ServerProcess
+from tests.servers.service_account import apply_service_account, bound_role
 
 
 def config_map(name: str, value: str) -> str:
@@ -62,30 +64,73 @@ def test_the_audit_log_counts_the_writes_of_one_client_per_object(
     assert audit_log.writes("somebody-else", mark) == {}
 
 
-def test_a_user_has_the_rights_that_rbac_gives_and_no_more(
-    kubernetes_server: KubernetesServer,
+def phase_of(kubernetes: Kubernetes, namespace: str) -> str:
+    """Empty where there is no such namespace."""
+    path = "jsonpath={.status.phase}"
+    return kubernetes.kubectl("get", "namespace", namespace, "--ignore-not-found", "--output", path)
+
+
+def test_a_deleted_namespace_goes_with_the_controller_manager_only(
+    own_kubernetes: KubernetesServer, controller_manager: ServerProcess
+) -> None:
+    del controller_manager  # that of the shared server shows that the program is there
+    kubectl = own_kubernetes.kubectl
+    kubectl("create", "namespace", "doomed")
+    kubectl("create", "secret", "generic", "held", "--namespace", "doomed")
+    kubectl("create", "configmap", "held", "--namespace", "doomed")
+    kubectl("delete", "namespace", "doomed", "--wait=false")
+    assert phase_of(own_kubernetes, "doomed") == "Terminating"
+    assert kubectl("get", "secret,configmap", "--namespace", "doomed", "--output", "name").split()
+    with own_kubernetes.controller_manager():
+        eventually(
+            lambda: phase_of(own_kubernetes, "doomed"),
+            lambda phase: phase == "",
+            within_seconds=60,
+            what="the namespace to go",
+        )
+    kubectl("create", "namespace", "doomed")
+    left = kubectl("get", "secret,configmap", "--namespace", "doomed", "--output", "name")
+    assert left == ""
+
+
+def test_cluster_roles_are_aggregated_with_the_controller_manager(
+    kubernetes_server: KubernetesServer, controller_manager: ServerProcess
+) -> None:
+    del controller_manager  # it runs
+    kubectl = kubernetes_server.kubectl
+    name = f"aggregated-{secrets.token_hex(4)}"
+    kubectl("create", "clusterrole", name, "--verb=get", "--resource=nodes")
+    kubectl("label", "clusterrole", name, "rbac.authorization.k8s.io/aggregate-to-view=true")
+    eventually(
+        lambda: kubectl("get", "clusterrole", "view", "--output", "json"),
+        lambda role: '"nodes"' in role,
+        within_seconds=30,
+        what="the rule to be in the role view",
+    )
+    kubectl("delete", "clusterrole", name)
+
+
+@pytest.mark.parametrize("scope", ["one namespace", "cluster"])
+def test_a_service_account_has_the_rights_that_rbac_gives_and_no_more(
+    kubernetes_server: KubernetesServer, scope: str
 ) -> None:
     account = f"account-{secrets.token_hex(4)}"
-    admin = kubernetes_server.kubectl
-    admin("create", "serviceaccount", account)
-    admin("create", "role", account, "--verb=list", "--resource=configmaps")
-    admin(
-        "create", "rolebinding", account, f"--role={account}", f"--serviceaccount=default:{account}"
-    )
+    where = "default" if scope == "one namespace" else None
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
     home = kubernetes_server.directory / account
-    kubeconfig = kubernetes_server.write_kubeconfig(
+    kubeconfig = apply_service_account(
+        kubernetes_server,
         home.with_suffix(".kubeconfig"),
-        token=kubernetes_server.service_account_token("default", account),
+        "default",
+        account,
+        bound_role(account, "default", account, rules, where),
     )
-    reader = Kubectl(admin.program, kubeconfig, home)
-    eventually(
-        lambda: reader.run("get", "configmaps"),
-        lambda answer: answer.returncode == 0,
-        within_seconds=10,
-        what="the authorizer to see the new binding",
-    )
+    reader = Kubectl(kubernetes_server.kubectl.program, kubeconfig, home)
+    reader("get", "configmaps")
     with pytest.raises(KubectlError, match="forbidden"):
         reader("create", "configmap", "denied")
+    elsewhere = reader.run("get", "configmaps", "--namespace", "kube-system")
+    assert (elsewhere.returncode == 0) is (scope == "cluster"), elsewhere.stderr
 
 
 def test_an_apiserver_comes_back_from_an_outage_with_what_it_held(

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import pytest
 
 from tests.integration.sandbox import Sandbox
 from tests.servers.grafana import Grafana
 from tests.servers.kubernetes import KubernetesServer
-from tests.servers.kubernetes_binaries import find_or_build
 from tests.servers.polling import eventually
 
 _CRDS = Path(__file__).parents[2] / "crds"
@@ -43,22 +41,6 @@ def kubernetes_with_crds(kubernetes_server: KubernetesServer) -> KubernetesServe
     return kubernetes_server
 
 
-@pytest.fixture
-def own_kubernetes(
-    kubernetes_server: KubernetesServer, tmp_path: Path
-) -> Iterator[KubernetesServer]:
-    """For one test only, which may stop it; without our CRDs."""
-    del kubernetes_server  # it decides whether this run has servers of its own
-    with KubernetesServer(find_or_build(lambda _: None), tmp_path / "kubernetes") as server:
-        yield server
-
-
-def _make_organization(grafana: Grafana) -> int:
-    with httpx.Client(base_url=grafana.url, auth=grafana.admin, trust_env=False) as client:
-        answer = client.post("/api/orgs", json={"name": secrets.token_hex(8)})
-        return int(answer.raise_for_status().json()["orgId"])
-
-
 def _slug(name: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", name.removeprefix("test_").lower()).strip("-")
     return f"{words[:12].rstrip('-')}-{secrets.token_hex(3)}"
@@ -79,7 +61,6 @@ def make_sandbox(
             kubernetes=kubernetes,
             grafana=grafana,
             namespace=namespace,
-            org_id=_make_organization(grafana),
             directory=tmp_path / namespace,
         )
         made.append(sandbox)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.sandbox import Sandbox
@@ -27,7 +26,7 @@ def open_sandbox(
         kubernetes=kubernetes,
         grafana=grafana,
         namespace=namespace,
-        org_id=org_id or _make_organization(grafana),
+        org_id=org_id,
         directory=directory,
     )
     try:
@@ -54,15 +53,8 @@ def standing_sandbox(
 def shared_sandbox(standing: Sandbox) -> Iterator[Sandbox]:
     """The module's sandbox; what must hold everywhere is checked after each test."""
     yield standing
-    standing.proxy.clear()
-    standing.proxy.accept()
+    standing.restore_proxies()
     standing.check_everywhere()
 
 
 _FIRST = {"name": "first of the organization", "type": "testdata", "access": "proxy"}
-
-
-def _make_organization(grafana: Grafana) -> int:
-    with httpx.Client(base_url=grafana.url, auth=grafana.admin, trust_env=False) as client:
-        answer = client.post("/api/orgs", json={"name": secrets.token_hex(8)})
-        return int(answer.raise_for_status().json()["orgId"])

@@ -3,7 +3,8 @@
 import json
 import secrets
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +20,13 @@ from tests.servers.certificates import (
 )
 from tests.servers.kubeconfig import write_kubeconfig
 from tests.servers.kubectl import Kubectl
-from tests.servers.kubernetes_binaries import KubernetesBinaries
+from tests.servers.kubernetes_binaries import BinariesMissingError, KubernetesBinaries
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
 
 _START_SECONDS = 60  # a loaded machine; it takes three on an idle one
 _NAMESPACES = ("default", "kube-system")
+_CONTROLLERS = ("namespace-controller", "clusterrole-aggregation-controller")
 
 
 class Kubernetes(Protocol):
@@ -60,9 +62,9 @@ class User:
 class KubernetesServer:
     """etcd and kube-apiserver below one directory.
 
-    There is no controller manager: nobody creates service accounts in new namespaces, collects
-    orphans, finishes the deletion of a namespace, or aggregates ClusterRoles (view, edit and admin
-    are empty).
+    Nobody creates service accounts in new namespaces or collects orphans. Only while there is a
+    `controller_manager`, namespaces that are deleted go and ClusterRoles are aggregated (else view,
+    edit and admin are empty).
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class KubernetesServer:
         outlive: bool = False,
     ) -> None:
         """`users` besides the administrator; `outlive` as in ServerProcess."""
+        self.binaries = binaries
         self.directory = directory
         self.version = binaries.version
         self.description = f"kube-apiserver {binaries.version} {binaries.source}"
@@ -131,6 +134,25 @@ class KubernetesServer:
         """An outage: connections are refused or cut; etcd stays."""
         self._apiserver.kill()
 
+    @contextmanager
+    def controller_manager(self) -> Iterator[ServerProcess]:
+        """Let namespaces go and aggregate ClusterRoles, until the context ends.
+
+        A namespace goes 5 s after its deletion at the earliest. `binaries` must have the program,
+        see `with_controller_manager`.
+        """
+        port = free_port()
+        process = ServerProcess(
+            "kube-controller-manager",
+            self._controller_manager_command(port),
+            self.directory / "kube-controller-manager.log",
+        )
+        with process, self._admin_client() as client:
+            process.wait_ready(
+                lambda: client.get(f"https://127.0.0.1:{port}/healthz").is_success, _START_SECONDS
+            )
+            yield process
+
     def write_kubeconfig(
         self,
         path: Path,
@@ -164,6 +186,11 @@ class KubernetesServer:
     def client_certificate(self, user: str, groups: tuple[str, ...] = ()) -> Issued:
         """A further user, at any time and without a restart."""
         return self._authority.issue_client(user, groups)
+
+    def service_account_kubeconfig(self, path: Path, namespace: str, name: str) -> Path:
+        """For an existing service account: its client may do what RBAC says and nothing more."""
+        token = self.service_account_token(namespace, name)
+        return self.write_kubeconfig(path, token=token, namespace=namespace)
 
     def service_account_token(self, namespace: str, name: str, duration: str = "1h") -> str:
         """For an existing service account, with its RBAC rights and nothing more."""
@@ -233,6 +260,30 @@ class KubernetesServer:
             "--audit-log-mode=blocking",
             "--audit-log-maxsize=100000",  # MB: no rotation, marks are offsets into one file
             f"--cert-dir={files / 'certificates'}",
+            "--profiling=false",
+        ]
+
+    def _controller_manager_command(self, port: int) -> list[str]:
+        program = self.binaries.kube_controller_manager
+        if program is None:
+            raise BinariesMissingError(
+                f"there is no kube-controller-manager {self.binaries.source}"
+            )
+        files = self.directory
+        return [
+            str(program),
+            *(
+                f"--{kind}kubeconfig={self.kubeconfig}"
+                for kind in ("", "authentication-", "authorization-")
+            ),
+            f"--controllers={','.join(_CONTROLLERS)}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+            f"--tls-cert-file={files / 'serving.crt'}",
+            f"--tls-private-key-file={files / 'serving.key'}",
+            "--kube-api-qps=200",  # by default 20: what a namespace holds goes kind by kind
+            "--kube-api-burst=400",
             "--profiling=false",
         ]
 

@@ -1,4 +1,4 @@
-"""Find kube-apiserver, etcd and kubectl, or build them once from their Go modules."""
+"""Find the programs of a Kubernetes server, or build them once from their Go modules."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.servers.cache import cache_directory, only_maker
@@ -16,6 +16,7 @@ from tests.servers.go_build import GoBuild
 Progress = Callable[[str], None]
 
 _MODULE = Path(__file__).with_name("binaries")
+_CONTROLLER_MANAGER = "kube-controller-manager"
 _ALLOWED_MINOR_SKEW = 1  # what Kubernetes supports between kubectl and the apiserver
 
 
@@ -33,6 +34,8 @@ class KubernetesBinaries:
     source: str
     """Where they are from, for the report of a test run."""
     version: str
+    kube_controller_manager: Path | None = None
+    """None where only some tests would need it and it is not there."""
 
 
 def find_or_build(progress: Progress) -> KubernetesBinaries:
@@ -41,8 +44,18 @@ def find_or_build(progress: Progress) -> KubernetesBinaries:
         return _from_assets(Path(assets), progress)
     apiserver, etcd = shutil.which("kube-apiserver"), shutil.which("etcd")
     if apiserver and etcd:
-        return _complete(Path(apiserver), Path(etcd), None, "from PATH", progress)
+        manager = shutil.which(_CONTROLLER_MANAGER)
+        found = _complete(Path(apiserver), Path(etcd), None, "from PATH", progress)
+        return replace(found, kube_controller_manager=Path(manager) if manager else None)
     return _complete_built(_find_or_build_cached(progress))
+
+
+def with_controller_manager(binaries: KubernetesBinaries, progress: Progress) -> KubernetesBinaries:
+    """The same programs and kube-controller-manager, which is built where it was not there."""
+    if binaries.kube_controller_manager is not None:
+        return binaries
+    built = _find_or_build_cached(progress) / _CONTROLLER_MANAGER
+    return replace(binaries, kube_controller_manager=built)
 
 
 def find_kubectl(progress: Progress) -> Path:
@@ -76,7 +89,9 @@ def _from_assets(assets: Path, progress: Progress) -> KubernetesBinaries:
         if not binary.is_file():
             raise BinariesMissingError(f"KUBEBUILDER_ASSETS is {assets}, but {binary} is not there")
     own_kubectl = kubectl if kubectl.is_file() else None
-    return _complete(apiserver, etcd, own_kubectl, "from KUBEBUILDER_ASSETS", progress)
+    manager = assets / _CONTROLLER_MANAGER
+    found = _complete(apiserver, etcd, own_kubectl, "from KUBEBUILDER_ASSETS", progress)
+    return replace(found, kube_controller_manager=manager if manager.is_file() else None)
 
 
 def _complete(
@@ -95,6 +110,7 @@ def _complete_built(directory: Path) -> KubernetesBinaries:
         kubectl=_kubectl_on_path(version) or directory / "kubectl",
         source="built from its Go module",
         version=version,
+        kube_controller_manager=directory / _CONTROLLER_MANAGER,
     )
 
 

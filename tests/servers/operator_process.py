@@ -29,6 +29,7 @@ class OperatorProcess:
         outlive: bool = False,
     ) -> None:
         """`settings` are GDSO_* variables; `outlive` as in ServerProcess."""
+        self.settings = dict(settings)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {
