@@ -24,7 +24,15 @@ from ..status.outcome import Action, Deferred, Facts, NotSynced, Outcome, Synced
 from .claims import is_adoption, require_first
 from .defaults import Defaults, give_way
 from .display_names import DisplayNames
-from .drift import Situation, UnseenWrite, decide, drift_detected, holds_other_values, is_undone
+from .drift import (
+    Situation,
+    UnseenWrite,
+    decide,
+    drift_detected,
+    holds_other_values,
+    is_stalled,
+    is_undone,
+)
 from .failures import explain
 from .looked import Looked
 from .ownership import Ownership
@@ -171,13 +179,14 @@ class DataSourceReconciler:
                 return Deferred(task.grafana.spacing.delay(uid))
 
     def _rivals(self, task: _Task) -> list[DataSource]:
-        """Other resources that want the same data source."""
-        ours = task.looked.resource.metadata
+        """Other resources that want the same data source, and may get it."""
+        ours, key = task.looked.resource.metadata, task.site.key
         return [
             other
             for other in self._peers.with_uid(task.desired.uid)
             if (other.metadata.namespace, other.metadata.name) != (ours.namespace, ours.name)
-            and task.site.key in self._targets.keys_of(other)
+            and key in self._targets.keys_of(other)
+            and not is_stalled(other.recorded(key))
         ]
 
     # --- what exists

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
+from grafana_datasource_operator.kube.secrets import SecretReader
 from pydantic import SecretStr
 
 from grafana_datasource_operator.api.names import DATA_SOURCE, FINALIZER
 from grafana_datasource_operator.kube.errors import ConflictError, KubeError, NotFoundError
 from grafana_datasource_operator.kube.resources import Resources
-from grafana_datasource_operator.kube.secrets import SecretReader
 from tests.unit.builders import raw_resource
 from tests.unit.kube.pretended import PretendedApi, Sent
 from tests.unit.virtual_time import in_virtual_time

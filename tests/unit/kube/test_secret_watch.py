@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from grafana_datasource_operator.kube.secret_watch import SecretWatch
 
 from grafana_datasource_operator.kube.errors import GoneError, KubeError
-from grafana_datasource_operator.kube.secret_watch import SecretWatch
 from tests.unit.kube.pretended import PretendedApi, Sent
 from tests.unit.virtual_time import in_virtual_time, now
 

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from grafana_datasource_operator.reconcile.instances import InstanceChoice
 
 from grafana_datasource_operator.api.reasons import Reason
 from grafana_datasource_operator.errors import Retrying, Stalled
-from grafana_datasource_operator.reconcile.instances import InstanceChoice
 
 if TYPE_CHECKING:
     from grafana_datasource_operator.grafana.instance import GrafanaInstance
