@@ -1,6 +1,7 @@
 """One look at a GrafanaDataSource, on all its instances: errors become status only here."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from ..api.datasource import DataSource, DeletionPolicy, parse_data_source
+from ..api.datasource import DataSource, DeletionPolicy, SyncStatus, parse_data_source
 from ..api.durations import parse_duration
 from ..api.model import Json
 from ..api.names import DATA_SOURCE, FORCE_DELETE, InstanceKey, ObjectKey
@@ -39,6 +40,9 @@ from .resync import JITTER, Sightings
 from .site import Site
 from .targets import Targets
 from .verdict import Again, Verdict
+
+SHORTEST_DEFERRAL_SECONDS = 0.001
+"""What is left of a delay may be nothing but a rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +126,10 @@ class DataSourceController:
         except ReconcileError as error:
             trouble, again = _failed(error, resync)
             return self._verdict(looked, self._report(looked, trouble=trouble), again)
-        left = [i.key for i in resource.status.instances if i.key not in keys]
-        jobs = {key: self._sync_at(looked, desired, key, resync) for key in keys}
-        jobs |= {key: self._leave(looked, key, keys) for key in left}
-        found = await _gather(jobs)
+        found = await _gather({key: self._sync_at(looked, desired, key, resync) for key in keys})
+        if all(_is_there(resource.recorded(key), outcome) for key, (outcome, _) in found.items()):
+            left = [i.key for i in resource.status.instances if i.key not in keys]
+            found |= await _gather({key: self._leave(looked, key, keys) for key in left})
         outcomes = {key: outcome for key, (outcome, _) in found.items()}
         again = _combine(again for _, again in found.values())
         return self._verdict(looked, self._report(looked, outcomes, keys=keys), again)
@@ -152,7 +156,7 @@ class DataSourceController:
     def _after(self, looked: Looked, key: InstanceKey, outcome: Outcome, resync: Again) -> Again:
         """When to look again after an answer, which is remembered as seen."""
         if isinstance(outcome, Deferred):
-            return Again(after=outcome.after)
+            return _soon(outcome)
         self._looks.setdefault(looked.key, {})[key] = self._clock()
         if isinstance(outcome, Synced) and outcome.action is Action.DRIFT_CORRECTED:
             DRIFT_CORRECTED.labels(DATA_SOURCE.kind).inc()
@@ -178,20 +182,19 @@ class DataSourceController:
     ) -> tuple[Outcome, Again]:
         """Clean up where the resource is to live no more."""
         self._parts.sightings.forget(looked.key, key)
-        if self._is_same_place(key, keys):
+        if await self._is_same_place(key, keys):
             return Released(None, "The same Grafana under another name"), Again()
-        try:
-            outcome = await self._parts.remover.clean_up(looked, key)
-        except (GrafanaError, ReconcileError) as error:
-            return _blocked(error, key)
-        return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
+        return await self._clean_up(looked, key)
 
-    def _is_same_place(self, key: InstanceKey, others: list[InstanceKey]) -> bool:
+    async def _is_same_place(self, key: InstanceKey, others: list[InstanceKey]) -> bool:
         left = self._parts.fleet.get(key)
+        if left is None or left.connection is None:
+            return False
+        with contextlib.suppress(GrafanaError):
+            # Only the first probe tells the organization.
+            await left.connection.check()
         members = [self._parts.fleet.get(other) for other in others]
-        return left is not None and any(
-            member is not None and member.is_same_place(left) for member in members
-        )
+        return any(member is not None and member.is_same_place(left) for member in members)
 
     async def _delete(self, looked: Looked) -> Verdict:
         if not looked.has_finalizer:
@@ -212,7 +215,7 @@ class DataSourceController:
             outcome = await self._parts.remover.clean_up(looked, key)
         except (GrafanaError, ReconcileError) as error:
             return _blocked(error, key)
-        return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
+        return outcome, _soon(outcome) if isinstance(outcome, Deferred) else Again()
 
     # --- what is told of it
 
@@ -291,6 +294,19 @@ async def _gather(jobs: Mapping[InstanceKey, Awaitable[_Found]]) -> dict[Instanc
         if isinstance(result, BaseException):
             raise result
     return dict(zip(jobs, (f for f in found if not isinstance(f, BaseException)), strict=True))
+
+
+def _is_there(recorded: SyncStatus | None, outcome: Outcome) -> bool:
+    """Whether an instance holds the data source: only then others may be left for it."""
+    if recorded is not None and recorded.id is not None:
+        return True
+    return isinstance(outcome, Synced) or (
+        isinstance(outcome, NotSynced) and outcome.reason is Reason.DEFAULT_CONFLICT
+    )
+
+
+def _soon(deferred: Deferred) -> Again:
+    return Again(after=max(deferred.after, SHORTEST_DEFERRAL_SECONDS))
 
 
 def _without_spec(raw: Json) -> DataSource:
