@@ -109,7 +109,7 @@ class DataSourceRemover:
             raise _blocked(f"GrafanaInstance {key} is in mode DryRun: nothing is written")
         if member.connection is not None:
             return member.connection
-        if await self._is_lost(looked):
+        if not member.is_suspended and await self._is_lost(looked):
             return Released(
                 Action.ORPHANED,
                 f"Left the data source in Grafana: GrafanaInstance {key} {member.problem}, and the"
@@ -125,7 +125,7 @@ class DataSourceRemover:
                 "the operator's settings name no Grafana any more; ask who runs the operator to set"
                 " GDSO_GRAFANA_URL"
             )
-        if await self._instances.get(key.namespace, key.name) is not None:
+        if await self._instances.exists(key.namespace, key.name):
             raise _blocked(
                 f"GrafanaInstance {key} is out of the operator's sight; ask who runs the operator"
                 " to watch its namespace"
