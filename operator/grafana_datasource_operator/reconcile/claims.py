@@ -2,11 +2,15 @@
 
 from ..api.datasource import AdoptionPolicy, DataSource
 from ..api.grafana_json import DataSourceState
-from ..api.reasons import Reason
+from ..api.names import InstanceKey
+from ..api.reasons import STALLED_REASONS, ConditionStatus, ConditionType, Reason
 from ..errors import STALLED_RECHECK_SECONDS, Stalled
 from ..payload.identity import Claim, Claimant, Owner, judge_claim, read_mark
+from ..status.conditions import find_condition
 from .failures import READ_ONLY_WAY_OUT
 from .peers import Peers
+
+_OUT = STALLED_REASONS - {Reason.DEFAULT_CONFLICT}
 
 
 def is_adoption(
@@ -63,6 +67,23 @@ def require_first(resource: DataSource, uid: str, rivals: list[DataSource]) -> N
             f'GrafanaDataSource {meta.namespace}/{meta.name} is older and has the uid "{uid}", too;'
             " choose another uid",
         )
+
+
+def is_out(rival: DataSource, instance: InstanceKey) -> bool:
+    """Whether a rival waits for a person there: it is not to hold up the others.
+
+    One that only lost the default still wants it.
+    """
+    recorded = rival.recorded(instance)
+    if recorded is not None:
+        return recorded.synced is ConditionStatus.FALSE and recorded.reason in _OUT
+    ready = find_condition(rival.status.conditions, ConditionType.READY)
+    return (
+        ready is not None
+        and ready.status is ConditionStatus.FALSE
+        and ready.reason in _OUT
+        and ready.observed_generation == rival.metadata.generation
+    )
 
 
 def seniority(resource: DataSource) -> tuple[str, str, str]:

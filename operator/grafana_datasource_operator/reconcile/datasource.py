@@ -21,7 +21,7 @@ from ..payload.datasource import (
 from ..payload.diff import StoreTraits, describe_difference, diff, uncleared
 from ..payload.inputs import Inputs, needs_of
 from ..status.outcome import Action, Deferred, Facts, NotSynced, Outcome, Synced
-from .claims import is_adoption, require_first
+from .claims import is_adoption, is_out, require_first
 from .defaults import Defaults, give_way
 from .display_names import DisplayNames
 from .drift import (
@@ -30,7 +30,6 @@ from .drift import (
     decide,
     drift_detected,
     holds_other_values,
-    is_stalled,
     is_undone,
 )
 from .failures import explain
@@ -186,7 +185,7 @@ class DataSourceReconciler:
             for other in self._peers.with_uid(task.desired.uid)
             if (other.metadata.namespace, other.metadata.name) != (ours.namespace, ours.name)
             and key in self._targets.keys_of(other)
-            and not is_stalled(other.recorded(key))
+            and not is_out(other, key)
         ]
 
     # --- what exists
@@ -249,8 +248,10 @@ class DataSourceReconciler:
         way = await self._names.resolve(desired, state, grafana)
         if isinstance(way, ReconcileError):
             raise way
+        if way is None and isinstance(error, errors.AlreadyExists):
+            return Deferred(grafana.spacing.delay(desired.uid))
         if way is None:
-            raise explain(error, desired) from None
+            raise explain(error) from None
         body = update_body(replace(desired, name=way), state, adopting=action is Action.ADOPTED)
         await grafana.write(desired.uid, lambda c: c.update_data_source(state.id, body))
         return Deferred(grafana.spacing.delay(desired.uid))

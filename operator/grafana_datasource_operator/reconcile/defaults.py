@@ -9,7 +9,7 @@ from ..api.reasons import Reason
 from ..errors import STALLED_RECHECK_SECONDS, Stalled
 from ..payload.datasource import DesiredDataSource
 from ..payload.identity import Owner, read_mark
-from .claims import seniority
+from .claims import is_out, seniority
 from .peers import Peers
 from .targets import Targets
 
@@ -49,7 +49,8 @@ class Defaults:
             mark = read_mark(holder)
             if mark is not None and (whose := self._claim_behind(mark, instance)):
                 return _conflict(f"{whose} holds it")
-        first = min(self._claimants(instance), key=seniority, default=resource)
+        rivals = [other for other in self._claimants(instance) if not is_out(other, instance)]
+        first = min(rivals, key=seniority, default=resource)
         if seniority(first) < seniority(resource):
             return _conflict(f"{_named(first)} is older and claims it, too")
         return None
