@@ -17,6 +17,7 @@ CONFIG_MAP = "ConfigMap"
 ANY = "*"
 """Name of a reference to all instances of a namespace, from which a selector chooses."""
 _UID = "uid"
+_NAME = "name"
 _DEFAULT = "default"
 
 
@@ -90,8 +91,9 @@ class Relations:
 def contested_by(meta: ObjectMeta, spec: DataSourceSpec) -> list[Reference]:
     """What only one resource can have."""
     uid = spec.uid or derive_uid(meta.namespace, meta.name)
+    name = Reference(_NAME, "", spec.name or meta.name, is_contested=True)
     wants_default = [_default_reference()] if spec.is_default else []
-    return [_uid_reference(uid), *wants_default]
+    return [_uid_reference(uid), name, *wants_default]
 
 
 def _uid_reference(uid: str) -> Reference:
