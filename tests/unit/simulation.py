@@ -385,14 +385,15 @@ class Grafana:
             return answer(200, self._shown(uid))
         if self.held[uid].get("readOnly"):
             return answer(403, {"message": "Cannot update read-only data source"})
-        self.written_at.setdefault(uid, []).append(now())
         if method == "DELETE":
+            self._note_write(uid)
             del self.held[uid], self.secrets[uid]
             return answer(200, {"message": "Data source deleted"})
         if self._name_is_taken(body["name"], uid):
             return answer(500 if self._is_old else 409, {"message": _NAME_TAKEN})
         if body["version"] < self.held[uid]["version"]:
             return answer(409, {"message": "already been updated by someone else"})
+        self._note_write(uid)
         self.secrets[uid] |= body.pop("secureJsonData", {})
         for name in ("url", "basicAuthUser", *(["database"] if self._is_old else [])):
             body[name] = body[name] or self.held[uid].get(name, "")
@@ -410,9 +411,12 @@ class Grafana:
         self.secrets[uid] = body.pop("secureJsonData", {})
         is_default = body["isDefault"] or not self.held
         self.held[uid] = {**body, "isDefault": is_default, "id": self._ids, "version": 1}
-        self.written_at.setdefault(uid, []).append(now())
+        self._note_write(uid)
         self._unseat_others(uid)
         return answer(200, {"datasource": self._shown(uid)})
+
+    def _note_write(self, uid: str) -> None:
+        self.written_at.setdefault(uid, []).append(now())
 
     def _unseat_others(self, uid: str) -> None:
         """An organization has one default; who loses it keeps its version."""

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 KIND = "GrafanaDataSource"
 MAIN = InstanceKey("grafana", "main")
 UID = Reference("uid", "", "team_prometheus", is_contested=True)
+NAME = Reference("name", "", "prometheus", is_contested=True)
 DEFAULT = Reference("default", "", "", is_contested=True)
 
 
@@ -39,6 +40,7 @@ def test_a_resource_refers_to_the_secrets_of_its_own_namespace() -> None:
         valuesFrom=[value_from("/url", secret_key("three", "k"))],
     ) == {
         UID,
+        NAME,
         Reference("Secret", "team", "one"),
         Reference("Secret", "team", "two"),
         Reference("Secret", "team", "three"),
@@ -51,6 +53,7 @@ def test_a_resource_refers_to_config_maps_and_other_data_sources_of_its_own_name
         jsonData={"tracesToLogs": {"datasourceUid": data_source_ref("loki")}},
     ) == {
         UID,
+        NAME,
         Reference("ConfigMap", "team", "urls"),
         Reference(KIND, "team", "loki"),
     }
@@ -76,11 +79,11 @@ def test_a_resource_refers_to_config_maps_and_other_data_sources_of_its_own_name
     ],
 )
 def test_a_resource_refers_to_where_it_is_to_live(spec: Json, expected: Reference) -> None:
-    assert _references(MAIN, **spec) == {UID, expected}
+    assert _references(MAIN, **spec) == {UID, NAME, expected}
 
 
 def test_without_a_default_a_resource_that_names_none_refers_to_none() -> None:
-    assert _references() == {UID}
+    assert _references() == {UID, NAME}
 
 
 def test_a_resource_refers_to_where_it_lived_too() -> None:
@@ -90,12 +93,13 @@ def test_a_resource_refers_to_where_it_lived_too() -> None:
     assert {one[1:3] for one in found} == {("monitoring", "new"), ("far", "old"), ("-", "d")}
 
 
-def test_a_resource_contends_for_its_uid_and_the_default() -> None:
-    assert _references(isDefault=True, uid="mine") == {
+def test_a_resource_contends_for_its_uid_its_name_and_the_default() -> None:
+    assert _references(isDefault=True, uid="mine", name="Mine") == {
         Reference("uid", "", "mine", is_contested=True),
+        Reference("name", "", "Mine", is_contested=True),
         DEFAULT,
     }
-    assert _references(isDefault=False) == {UID}
+    assert _references(isDefault=False) == {UID, NAME}
 
 
 @pytest.mark.parametrize("spec", [{}, {"type": 7}, {**SPEC, "access": "server"}])
