@@ -12,6 +12,7 @@ from ..api.model import Json
 from ..api.names import DATA_SOURCE, InstanceKey, ObjectKey
 from ..api.reasons import ConditionStatus, ConditionType
 from ..grafana.errors import GrafanaError
+from ..grafana.health import Health
 from ..status.conditions import find_condition
 from ..status.health import Finding, apply_health
 from ..status.outcome import NotSynced, Report, Synced
@@ -66,6 +67,8 @@ class HealthChecks:
             return 0.0
         if key in self._planned or not any(isinstance(o, Synced) for o in outcomes):
             return None
+        if is_known and not _interval(resource):
+            return None  # asked after a write alone
         self._planned.add(key)
         # After a start, what is known serves for a while: no rush of checks.
         return random.random() * _interval(resource) if is_known else 0.0  # noqa: S311
@@ -99,10 +102,12 @@ class HealthChecks:
             if uid is None or recorded.id is None or member is None or member.connection is None:
                 continue
             try:
-                said = await member.connection.check_health(uid, recorded.id)
+                said = await member.connection.check_health(
+                    uid, recorded.id, type_=resource.spec.type
+                )
             except GrafanaError:
                 continue  # the instance tells of it
-            findings[recorded.key] = Finding(said.status, said.word, said.message)
+            findings[recorded.key] = Finding(said.status, said.word, _message(resource, said))
         return findings
 
     def _found(
@@ -133,6 +138,19 @@ class HealthChecks:
 
 def _key_of(resource: DataSource) -> ObjectKey:
     return ObjectKey(DATA_SOURCE.kind, resource.metadata.namespace, resource.metadata.name)
+
+
+def _message(resource: DataSource, said: Health) -> str:
+    """What Grafana says, unless it may quote a part of a value that came from a Secret."""
+    values = resource.spec.values_from or []
+    if not any(one.value_from.secret_key_ref for one in values):
+        return said.message
+    if not said.word:
+        return said.message.partition(' ("')[0]  # where its words would begin
+    return (
+        f"Grafana's check says {said.word}; ask Grafana for more: its message may quote what"
+        " spec.valuesFrom takes from a Secret"
+    )
 
 
 def _is_enabled(resource: DataSource) -> bool:
