@@ -145,9 +145,7 @@ class Kubernetes(KubeApi):
         held |= {f"gdso.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
         self._store(new)
 
-    def delete(
-        self, name: str, *, home: str = NAMESPACE, kind: ResourceKind = DATA_SOURCE
-    ) -> None:
+    def delete(self, name: str, *, home: str = NAMESPACE, kind: ResourceKind = DATA_SOURCE) -> None:
         """`kubectl delete`."""
         new = copy.deepcopy(self.stored[ObjectKey(kind.kind, home, name)])
         if "deletionTimestamp" not in new["metadata"]:
@@ -274,7 +272,9 @@ class Grafana:
         self.listed_at: list[float] = []
         self.seconds_per_request = 0.005
         self.health: Json = {"status": "OK", "message": "all fine"}
-        """What the check of any data source answers."""
+        """What the check of any data source says."""
+        self.health_answer: Callable[[], httpx.Response] | None = None
+        """What it answers instead."""
         self.seconds_per_check = 0.005
         self.checked_at: dict[str, list[float]] = {}
         self.most_checks = 0
@@ -341,12 +341,8 @@ class Grafana:
         if self.token and request.headers["Authorization"] != f"Bearer {self.token}":
             return answer(401, {"message": "Invalid API key"})
         path = request.url.path
-        if path == "/api/org":
-            return answer(200, {"id": self.org_id})
-        if path == "/api/health":
-            return answer(200, {"version": "8.5.9" if self._is_old else "12.4.0"})
-        if "gdso-probe" in path:
-            return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
+        if (found := self._answer_probe(path)) is not None:
+            return found
         if path.endswith("/health"):
             return await self._check(path.split("/")[-2])
         if self.faulty_reads and request.method == "GET":
@@ -362,12 +358,23 @@ class Grafana:
             return answer(200, [self._listed(uid) for uid in self.held][: self.list_limit])
         return self._find_and_serve(request.method, path, body)
 
+    def _answer_probe(self, path: str) -> httpx.Response | None:
+        if path == "/api/org":
+            return answer(200, {"id": self.org_id})
+        if path == "/api/health":
+            return answer(200, {"version": "8.5.9" if self._is_old else "12.4.0"})
+        if "gdso-probe" in path:
+            return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
+        return None
+
     async def _check(self, uid: str) -> httpx.Response:
         self.checked_at.setdefault(uid, []).append(now())
         self._checks += 1
         self.most_checks = max(self.most_checks, self._checks)
         await asyncio.sleep(self.seconds_per_check)
         self._checks -= 1
+        if self.health_answer is not None:
+            return self.health_answer()
         return answer(200 if self.health["status"] == "OK" else 400, self.health)
 
     def _find_and_serve(self, method: str, path: str, body: Json) -> httpx.Response:

@@ -665,7 +665,7 @@ async def _live_through(steps: list[tuple[Any, ...]]) -> None:
 async def _take(operator: Operator, step: tuple[Any, ...]) -> None:
     match step:
         case ("apply", url, with_secret):
-            more = {"secureJsonData": TOKEN} if with_secret else {}
+            more: Json = {"secureJsonData": TOKEN} if with_secret else {}
             operator.kubernetes.apply("prometheus", url=url, **more)
         case ("secret", value):
             operator.write_secret("auth", token=value)

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 UID = f"{NAMESPACE}_prometheus"
 READY = ("True", "Synced")
 HOUR = 3600.0
-REPORT = {"driftPolicy": "Report"}
+REPORT: Json = {"driftPolicy": "Report"}
 
 
 async def _in_sync(operator: Operator, resource: str = "prometheus", /, **spec: Any) -> None:
@@ -37,7 +37,7 @@ async def test_there_is_one_list_per_instance_and_interval_however_many_there_ar
     async with an_operator() as operator:
         other = operator.add_grafana("other")
         for number in range(30):
-            reference = {"instanceRef": {"name": "other"}} if number % 2 else {}
+            reference: Json = {"instanceRef": {"name": "other"}} if number % 2 else {}
             operator.kubernetes.apply(f"ds-{number}", name=f"ds-{number}", **reference)
         await asyncio.sleep(6 * HOUR)
         for grafana in (operator.grafana, other):
@@ -110,8 +110,7 @@ async def test_after_a_restart_looks_are_spread_over_the_interval() -> None:
         started = now()
         await asyncio.sleep(2 * RESYNC_SECONDS)
         reads = sorted(
-            next(at for at in times if at > started)
-            for times in operator.grafana.read_at.values()
+            next(at for at in times if at > started) for times in operator.grafana.read_at.values()
         )
         assert len(reads) == 60
         assert reads[-1] - started <= RESYNC_SECONDS
@@ -319,9 +318,7 @@ async def test_what_others_made_default_is_unseated_unless_somebody_cares_for_it
         operator.grafana.add("held", isDefault=True, **holder)
         operator.kubernetes.apply("prometheus", isDefault=True)
         await asyncio.sleep(60)
-        assert operator.ready("prometheus") == (
-            READY if wins else ("False", "DefaultConflict")
-        )
+        assert operator.ready("prometheus") == (READY if wins else ("False", "DefaultConflict"))
         assert operator.grafana.default == (UID if wins else "held")
         assert UID in operator.grafana.held
 
@@ -343,9 +340,7 @@ async def test_only_a_claim_that_can_come_true_holds_up_others(spoiled: Json) ->
         operator.kubernetes.apply("prometheus", isDefault=True)
         await asyncio.sleep(70)
         waits = "secureJsonData" in spoiled
-        assert operator.ready("prometheus") == (
-            ("False", "DefaultConflict") if waits else READY
-        )
+        assert operator.ready("prometheus") == (("False", "DefaultConflict") if waits else READY)
 
 
 @in_virtual_time
@@ -353,7 +348,7 @@ async def test_who_may_not_use_an_instance_claims_nothing_there() -> None:
     async with an_operator(namespaces=()) as operator:
         grafana = operator.add_grafana("main")
         await asyncio.sleep(1)
-        reference = {"instanceRef": {"name": "main", "namespace": NAMESPACE}}
+        reference: Json = {"instanceRef": {"name": "main", "namespace": NAMESPACE}}
         operator.kubernetes.apply(
             "intruder", home="team", uid="shared", isDefault=True, **reference
         )

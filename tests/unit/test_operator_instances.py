@@ -1,4 +1,4 @@
-"""The whole operator with several Grafanas in virtual time: who lives where, and what that costs."""
+"""The whole operator with several Grafanas in virtual time: who lives where, at what cost."""
 
 import asyncio
 from typing import Any
@@ -275,9 +275,7 @@ async def test_only_those_adopt_who_may_adopt_there() -> None:
         await asyncio.sleep(1)
         for home, name in [("team", "loki"), (NAMESPACE, "prometheus")]:
             reference = _on("main", namespace=NAMESPACE)
-            operator.kubernetes.apply(
-                name, home=home, adoptionPolicy="IfUnowned", **reference
-            )
+            operator.kubernetes.apply(name, home=home, adoptionPolicy="IfUnowned", **reference)
         await asyncio.sleep(5)
         assert operator.ready("prometheus") == READY
         assert operator.event_reasons("prometheus") == ["Adopted"]
@@ -352,9 +350,7 @@ async def test_an_instance_that_is_deleted_stays_until_its_last_user_is_cleaned_
         operator.kubernetes.delete("main", kind=INSTANCE)
         await asyncio.sleep(60)
         assert _instance(operator) == ("False", "DeletionBlocked")
-        assert f"{NAMESPACE}/other, {NAMESPACE}/prometheus" in operator.message(
-            "main", of=INSTANCE
-        )
+        assert f"{NAMESPACE}/other, {NAMESPACE}/prometheus" in operator.message("main", of=INSTANCE)
         operator.kubernetes.delete("prometheus")
         await asyncio.sleep(5)
         assert list(grafana.held) == [f"{NAMESPACE}_other"]
