@@ -17,6 +17,7 @@ from .engine.staleness import StalenessGuard
 from .engine.view import Reference, View
 from .engine.workers import Workers
 from .grafana.client import GrafanaClient
+from .grafana.connection import ConnectionSettings
 from .grafana.credentials import Credentials, Token, TokenFile, UserPassword
 from .grafana.instance import GrafanaInstance
 from .kube.api import KubeApi
@@ -159,20 +160,21 @@ class Runtime:
         if settings.grafana_url is None:
             return None
         credentials = _credentials(settings)
+        connection = ConnectionSettings(settings.grafana_url, settings.grafana_org_id)
         client = GrafanaClient(
-            settings.grafana_url,
-            credentials,
-            name=DEFAULT_INSTANCE_NAME,
-            user_agent=USER_AGENT,
-            org_id=settings.grafana_org_id,
+            connection, credentials, name=DEFAULT_INSTANCE_NAME, user_agent=USER_AGENT
         )
         return GrafanaInstance(
             DEFAULT_INSTANCE_NAME,
             client,
             credentials,
-            org_id=settings.grafana_org_id,
-            on_recovery=self._engine.recover,
+            settings=connection,
+            on_change=self._notice_grafana,
         )
+
+    def _notice_grafana(self, usable: bool) -> None:
+        if usable:
+            self._engine.recover()
 
     def _build_workers(self, instance: GrafanaInstance | None, owner_id: str) -> Workers:
         allowed = frozenset(self._settings.grafana_allowed_namespaces)

@@ -18,6 +18,7 @@ from grafana_datasource_operator.api.names import DATA_SOURCE, ObjectKey
 from grafana_datasource_operator.engine.engine import Engine
 from grafana_datasource_operator.engine.view import Reference, View
 from grafana_datasource_operator.engine.workers import Workers
+from grafana_datasource_operator.grafana.connection import ConnectionSettings
 from grafana_datasource_operator.grafana.credentials import Token
 from grafana_datasource_operator.grafana.instance import GrafanaInstance
 from grafana_datasource_operator.grafana.pace import WriteSpacing
@@ -32,7 +33,7 @@ from grafana_datasource_operator.reconcile.instances import InstanceChoice
 from grafana_datasource_operator.runtime import SECRET, is_settled, references_of
 from tests.kstatus import broken_rules, find_condition
 from tests.unit.builders import SPEC, secret
-from tests.unit.grafana.wire import Wire, answer, client_on
+from tests.unit.grafana.wire import Wire, answer, client_on, is_of_probe
 from tests.unit.virtual_time import now
 
 Json = dict[str, Any]
@@ -42,6 +43,7 @@ OWNER_ID = "owner-1"
 RESYNC_SECONDS = 600.0
 _WATCH_DELAY_SECONDS = 0.01
 _NO_ROUTE = answer(404, {"message": "Not found"})
+_NO_SOURCE = answer(404, {"message": "Source data source not found"})
 _NAME_TAKEN = "data source with the same name already exists"
 
 
@@ -188,8 +190,7 @@ class Grafana:
     @property
     def requests(self) -> list[str]:
         """Requests about data sources."""
-        probes = ("/api/org", "/api/datasources/uid/gdso-probe/health")
-        return [line for line in self.wire.lines if not line.endswith(probes)]
+        return [line for line in self.wire.lines if not is_of_probe(line)]
 
     def edit(self, uid: str, **fields: Any) -> None:
         """Somebody changes a data source in the browser."""
@@ -217,6 +218,10 @@ class Grafana:
         path = request.url.path
         if path == "/api/org":
             return answer(200, {"id": 1})
+        if path == "/api/health":
+            return answer(200, {"database": "ok", "version": "8.5.9" if self._is_old else "12.4.0"})
+        if path.endswith("/correlations"):
+            return _NO_ROUTE if self._is_old else _NO_SOURCE
         if path.endswith("/health"):
             return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
         if self.faulty_reads and request.method == "GET":
@@ -296,10 +301,10 @@ class Operator:
             "simulated",
             client_on(self.grafana.wire, credentials=credentials, name="simulated"),
             credentials,
-            org_id=1,
-            on_recovery=lambda: self.engine.recover(),
+            settings=ConnectionSettings("http://grafana.example", org_id=1),
+            spacing=WriteSpacing(loop.time),
+            on_change=lambda usable: self.engine.recover() if usable else None,
         )
-        instance.spacing = WriteSpacing(loop.time)
         resources = Resources(self.kubernetes, DATA_SOURCE, lambda raw: self.engine.remember(raw))
         reconciler = DataSourceReconciler(
             instances=InstanceChoice(instance),

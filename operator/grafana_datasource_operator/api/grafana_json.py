@@ -54,3 +54,5 @@ class DataSourceBody:
     json_data: Json
     secure_json_data: dict[str, SecretStr] = field(default_factory=dict)
     version: int | None = None
+    hidden: tuple[SecretStr, ...] = ()
+    """Values of the other fields that came from Secrets: Grafana's messages must not show them."""

@@ -74,6 +74,17 @@ def expect_object(answer: Answer) -> Json:
     raise to_error(answer)
 
 
+def expect_list(answer: Answer) -> list[Any]:
+    """The JSON list of a successful answer.
+
+    Raises:
+        errors.GrafanaError: the answer is an error, or not Grafana's.
+    """
+    if answer.status == 200 and isinstance(answer.content, list):
+        return answer.content
+    raise to_error(answer)
+
+
 def to_error(answer: Answer) -> errors.GrafanaError:
     """The error that an unsuccessful answer stands for."""
     if 200 <= answer.status < 400 or not answer.is_json:
@@ -93,6 +104,14 @@ def _quoted(answer: Answer) -> str:
 def _foreign(answer: Answer) -> errors.GrafanaError:
     if answer.status == 429:
         return _unavailable(answer)
+    if 300 <= answer.status < 400:
+        # Where it leads is not told: a login page has tokens in its address.
+        return errors.Unavailable(
+            f"Grafana's address answered HTTP {answer.status}, a redirect, which is not followed"
+            " since it would carry the credentials elsewhere; check the URL (https, sub-path), and"
+            " that no login page stands before Grafana's API",
+            retry_after=answer.retry_after,
+        )
     return errors.Unavailable(
         f"Grafana's address answered HTTP {answer.status} with something that is not Grafana's"
         " JSON; check the URL, and what stands between the operator and Grafana",

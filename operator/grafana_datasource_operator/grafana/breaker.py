@@ -35,9 +35,20 @@ class CircuitBreaker:
         self._credentials = credentials
         self._on_change = on_change
         self._trouble: GrafanaError | None = None
+        self._tried = credentials.fingerprint()
         self._probed_once = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
+
+    @property
+    def trouble(self) -> GrafanaError | None:
+        """Why requests may not be sent; None before the first probe and while they may."""
+        return self._trouble
+
+    @property
+    def probed(self) -> bool:
+        """Whether the first probe has ended."""
+        return self._probed_once.is_set()
 
     async def check(self) -> None:
         """Return when requests may be sent.
@@ -56,6 +67,11 @@ class CircuitBreaker:
             self._open.set()
             self._on_change(False)
 
+    def end(self, error: GrafanaError) -> None:
+        """Nothing may be sent any more, for good; whoever waits for the first probe is told."""
+        self._trouble = error
+        self._probed_once.set()
+
     async def run(self) -> None:
         """Probe while open; cancelled to stop."""
         while True:
@@ -70,6 +86,7 @@ class CircuitBreaker:
                 await self._wait(delay)
                 delay = min(LONGEST_PROBE_SECONDS, delay * 2)
             first = False
+            self._tried = self._credentials.fingerprint()
             try:
                 await self._probe()
             except GrafanaError as error:
@@ -95,10 +112,9 @@ class CircuitBreaker:
         await asyncio.sleep(max(asked, delay) * random.uniform(1.0, 1.2))  # noqa: S311 - jitter
 
     async def _wait_for_credentials(self, at_most: float) -> None:
-        """Until the credentials have changed: asking again with the same only locks accounts."""
-        before = self._credentials.fingerprint()
+        """Until others than the last probe's are there: the same again only locks accounts."""
         deadline = asyncio.get_running_loop().time() + at_most
         while asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(_CREDENTIALS_CHECK_SECONDS)
-            if self._credentials.fingerprint() != before:
+            if self._credentials.fingerprint() != self._tried:
                 return

@@ -14,6 +14,7 @@ from ..api.names import (
 from ..api.reasons import ConditionStatus, Reason
 from ..errors import Retrying, Stalled
 from ..grafana import errors
+from ..grafana.capabilities import Capability
 from ..grafana.instance import GrafanaInstance
 from ..kube.resources import Resources
 from ..kube.secrets import SecretReader
@@ -217,7 +218,7 @@ class DataSourceReconciler:
             await self._resources.add_finalizer(looked.raw)
 
     async def _traits(self, instance: GrafanaInstance) -> StoreTraits:
-        is_old = not await instance.has_uid_routes()
+        is_old = not await instance.supports(Capability.UPDATE_BY_UID)
         return StoreTraits(keeps_database=is_old, lists_blanked_secrets=is_old)
 
     def _owner(self, resource: DataSource) -> Owner:
