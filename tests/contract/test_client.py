@@ -14,7 +14,9 @@ from pydantic import SecretStr
 
 from grafana_datasource_operator.api.grafana_json import DataSourceBody
 from grafana_datasource_operator.grafana import errors
+from grafana_datasource_operator.grafana.capabilities import Capability
 from grafana_datasource_operator.grafana.client import GrafanaClient
+from grafana_datasource_operator.grafana.connection import ConnectionSettings
 from grafana_datasource_operator.grafana.credentials import Credentials, Token, UserPassword
 from tests.conftest import StartProxy
 from tests.servers.echo import EchoServer
@@ -66,9 +68,8 @@ def uid() -> str:
 
 
 def open_client(url: str, credentials: Credentials, org_id: int) -> GrafanaClient:
-    return GrafanaClient(
-        url, credentials, name="contract", user_agent="gdso/contract", org_id=org_id, timeout=30
-    )
+    settings = ConnectionSettings(url, org_id, timeout=30)
+    return GrafanaClient(settings, credentials, name="contract", user_agent="gdso/contract")
 
 
 def body(uid: str, **changes: Any) -> DataSourceBody:
@@ -198,7 +199,7 @@ async def test_updates_go_by_uid_where_the_server_can(
 ) -> None:
     proxy = fault_proxy_to(organization.grafana.url)
     async with open_client(proxy.url, admin_token, organization.id) as client:
-        assert await client.has_uid_routes() is organization.has_uid_routes
+        assert await client.supports(Capability.UPDATE_BY_UID) is organization.has_uid_routes
         created = await client.create_data_source(body(uid))
         await client.update_data_source(created.id, body(uid, url="http://elsewhere:9090"))
         await client.update_data_source(created.id, body(uid, url="http://yet-elsewhere:9090"))
@@ -304,7 +305,7 @@ async def test_a_wrong_token_is_unauthorized_wherever_it_is_sent(
             client.get_data_source(uid),
             client.create_data_source(body(uid)),
             client.delete_data_source(uid),
-            client.has_uid_routes(),
+            client.supports(Capability.UPDATE_BY_UID),
         ):
             with pytest.raises(errors.Unauthorized, match="credentials") as refused:
                 await call
@@ -336,6 +337,7 @@ async def test_health_is_asked_by_uid_where_the_server_can(
     async with open_client(proxy.url, admin_token, organization.id) as client:
         created = await client.create_data_source(body(uid, type="loki", url="http://127.0.0.1:1"))
         answer = await client.check_health(uid, created.id)
+    assert answer is not None
     assert answer.is_json
     assert answer.status != 200
     assert last_path(proxy, "GET") == (

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from grafana_datasource_operator.api.grafana_json import DataSourceBody
 from grafana_datasource_operator.grafana import errors
+from grafana_datasource_operator.grafana.capabilities import Capability
 from grafana_datasource_operator.grafana.client import GrafanaClient
 from grafana_datasource_operator.grafana.credentials import UserPassword
 from tests.canary import find_leaks
@@ -43,7 +44,13 @@ def _body(uid: str = "prom-a", version: int | None = None, **secrets: str) -> Da
 
 
 def _new_server(request: httpx.Request) -> httpx.Response:
-    """9.0 and later, with one data source."""
+    """9.2 and later, with one data source."""
+    if request.url.path == "/api/health":
+        return answer(200, {"database": "ok", "version": "12.4.0"})
+    if request.url.path == "/api/datasources" and request.method == "GET":
+        return answer(200, [data_source()])
+    if request.url.path.endswith("/correlations"):
+        return answer(404, {"message": "Source data source not found"})
     if request.url.path.endswith("/health"):
         return answer(500, {"message": "Unable to load datasource metadata"})
     if request.url.path == "/api/org":
@@ -54,8 +61,10 @@ def _new_server(request: httpx.Request) -> httpx.Response:
 
 
 def _old_server(request: httpx.Request) -> httpx.Response:
-    """8.5: no PUT and no health by uid."""
+    """8.5: no PUT and no health by uid, and no correlations."""
     by_uid = "/uid/" in request.url.path
+    if request.url.path.endswith("/correlations"):
+        return answer(404, {"message": "Not found"})
     if by_uid and (request.url.path.endswith("/health") or request.method == "PUT"):
         return answer(404, {"message": "Not found"})
     return _new_server(request)
@@ -144,7 +153,7 @@ async def test_a_uid_or_name_is_one_segment_of_the_path_whatever_it_holds(
         await client.get_data_source(text)
         await client.get_data_source_by_name(text)
         await client.delete_data_source(text)
-        await client.has_uid_routes()
+        await client.supports(Capability.UPDATE_BY_UID)
         await client.update_data_source(7, _body(uid=text))
         await client.check_health(text, 7)
     assert wire.lines == [
@@ -152,6 +161,7 @@ async def test_a_uid_or_name_is_one_segment_of_the_path_whatever_it_holds(
         f"GET /api/datasources/name/{segment}",
         f"DELETE /api/datasources/uid/{segment}",
         "GET /api/datasources/uid/gdso-probe/health",
+        "GET /api/datasources/uid/gdso-probe/correlations",
         f"PUT /api/datasources/uid/{segment}",
         f"GET /api/datasources/uid/{segment}/health",
     ]
@@ -170,43 +180,12 @@ async def test_a_server_without_the_newer_routes_is_served_by_id_and_asked_about
         "GET /api/datasources/7/health",
         "GET /api/datasources/7/resources/labels",
     ]
-    assert wire.lines == ["GET /api/datasources/uid/gdso-probe/health", *once, *once]
-
-
-def _recorded_health(server: str) -> httpx.Response:
-    rows = map(json.loads, (_TRANSCRIPTS / f"{server}.jsonl").read_text().splitlines())
-    row = next(row for row in rows if row["case"] == "ds.health.uid.missing")
-    return httpx.Response(
-        row["status"],
-        content=json.dumps(row["response"]),
-        headers={"Content-Type": row["contentType"]},
-    )
-
-
-@pytest.mark.parametrize(
-    ("server", "has_them"), [("8.5.9", False), ("9.4.0-pre", True), ("12.4.0", True)]
-)
-async def test_which_routes_a_server_has_shows_in_its_answer_about_a_uid_that_nobody_has(
-    server: str, has_them: bool
-) -> None:
-    async with client_on(Wire(lambda _: _recorded_health(server))) as client:
-        assert await client.has_uid_routes() is has_them
-
-
-@pytest.mark.parametrize(
-    "unhelpful",
-    [answer(s) for s in (401, 429, 502, 503, 504)]
-    + [page(200), page(302), page(404), page(500), page(502)],
-    ids=str,
-)
-async def test_an_answer_that_says_nothing_about_routes_is_not_remembered(
-    unhelpful: httpx.Response,
-) -> None:
-    answers = [unhelpful, answer(404, {"message": "Not found"})]
-    async with client_on(Wire(lambda _: answers.pop(0))) as client:
-        with pytest.raises(errors.Unaskable):
-            await client.has_uid_routes()
-        assert await client.has_uid_routes() is False
+    asked = [
+        "GET /api/datasources/uid/gdso-probe/health",
+        "GET /api/datasources/uid/gdso-probe/correlations",
+        "POST /api/datasources/uid/gdso-probe/correlations",
+    ]
+    assert wire.lines == [*asked, *once, *once]
 
 
 # --- what is sent and understood ----------------------------------------------------------------
@@ -310,6 +289,7 @@ async def test_health_and_resources_are_answered_whatever_they_say() -> None:
     async with client_on(_with_uid_routes(lambda _: answer(400, sick))) as client:
         health = await client.check_health("prom-a", 7)
         labels = await client.get_resource("prom-a", 7, "labels")
+    assert health is not None
     assert (health.status, health.content["status"]) == (400, "ERROR")
     assert (labels.status, labels.message) == (400, "connection refused")
 
@@ -358,7 +338,7 @@ _SECRET_URL = "http://admin:url-password-1@grafana.example:3000"
         (httpx.ReadError(f"lost {_SECRET_URL}"), "the connection broke"),
         (httpx.WriteError(f"lost {_SECRET_URL}"), "the connection broke"),
         (httpx.RemoteProtocolError(f"odd answer of {_SECRET_URL}"), "the connection broke"),
-        (httpx.LocalProtocolError("Illegal header value url-password-1"), "LocalProtocolError"),
+        (httpx.LocalProtocolError("Illegal header value url-password-1"), "a header or the token"),
         (httpx.ConnectTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
         (httpx.ReadTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
         (httpx.PoolTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
@@ -441,11 +421,11 @@ async def test_every_request_is_counted_by_method_and_answer() -> None:
             raise httpx.ConnectError("nobody there")
         return _new_server(request)
 
-    before = {code: _requests("GET", code) for code in ("200", "500", "none")}
+    before = {code: _requests("GET", code) for code in ("200", "404", "500", "none")}
     async with client_on(Wire(serve), name="counted") as client:
         await client.get_data_source("prom-a")
-        await client.has_uid_routes()
+        await client.supports(Capability.UPDATE_BY_UID)
         with pytest.raises(errors.Unreachable):
             await client.get_org_id()
     grown = {code: _requests("GET", code) - before[code] for code in before}
-    assert grown == {"200": 1, "500": 1, "none": 1}
+    assert grown == {"200": 1, "500": 1, "404": 1, "none": 1}

@@ -10,11 +10,13 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from grafana_datasource_operator.grafana import errors
+from grafana_datasource_operator.grafana.capabilities import Capability
 from grafana_datasource_operator.grafana.client import GrafanaClient
+from grafana_datasource_operator.grafana.connection import ConnectionSettings
 from grafana_datasource_operator.grafana.credentials import Credentials, Token
 from grafana_datasource_operator.grafana.instance import GrafanaInstance
 from grafana_datasource_operator.grafana.pace import WriteSpacing
-from tests.unit.grafana.wire import Wire, answer, client_on, data_source
+from tests.unit.grafana.wire import Wire, answer, client_on, data_source, is_of_probe
 from tests.unit.virtual_time import in_virtual_time, let_others_run
 
 
@@ -34,7 +36,9 @@ class Server:
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/org":
             return self.failing or answer(200, {"id": self.org_id})
-        if request.url.path.endswith("/health"):
+        if request.url.path == "/api/health":
+            return answer(200, {"database": "ok", "version": "12.4.0"})
+        if "gdso-probe" in request.url.path:
             return answer(500 if self.has_uid_routes else 404, {"message": "Not found"})
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -49,15 +53,15 @@ class Server:
     @property
     def asked(self) -> list[str]:
         """Requests other than those of the probe."""
-        return [line for line in self.wire.lines if "/org" not in line and "health" not in line]
+        return [line for line in self.wire.lines if not is_of_probe(line)]
 
 
 class Recoveries:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self) -> None:
-        self.count += 1
+    def __call__(self, usable: bool) -> None:
+        self.count += usable
 
 
 @asynccontextmanager
@@ -73,10 +77,10 @@ async def connected(
         name,
         client_on(server.wire, credentials=credentials, name=name),
         credentials,
-        org_id=org_id,
-        on_recovery=recoveries or Recoveries(),
+        settings=ConnectionSettings("http://grafana.example", org_id),
+        spacing=WriteSpacing(asyncio.get_running_loop().time),
+        on_change=recoveries or Recoveries(),
     )
-    instance.spacing = WriteSpacing(asyncio.get_running_loop().time)
     task = asyncio.create_task(instance.run())
     await let_others_run()
     try:
@@ -307,7 +311,7 @@ async def test_the_routes_of_a_server_are_known_from_the_first_probe(has_them: b
     server = Server(has_uid_routes=has_them)
     async with connected(server) as instance:
         sent = len(server.wire.requests)
-        assert await instance.has_uid_routes() is has_them
+        assert await instance.supports(Capability.UPDATE_BY_UID) is has_them
         assert len(server.wire.requests) == sent
 
 
