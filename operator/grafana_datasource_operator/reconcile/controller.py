@@ -40,6 +40,8 @@ from .site import Site
 from .targets import Targets
 from .verdict import Again, Verdict
 
+_Found = tuple[Outcome, Again]
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -116,19 +118,27 @@ class DataSourceController:
         if resource.spec.suspend:
             return self._verdict(looked, Report(is_suspended=True), Again())
         resync = Again(after=self._resync_after(looked))
+        keys: list[InstanceKey] = []
+        found: dict[InstanceKey, _Found] = {}
+        trouble: NotSynced | None = None
+        others: list[Again] = []
         try:
             keys = await self._parts.targets.find(resource)
             desired = await self._parts.reconciler.desire(resource)
+            found = await _gather(
+                {key: self._sync_at(looked, desired, key, resync) for key in keys}
+            )
         except ReconcileError as error:
             trouble, again = _failed(error, resync)
-            return self._verdict(looked, self._report(looked, trouble=trouble), again)
-        left = [i.key for i in resource.status.instances if i.key not in keys]
-        jobs = {key: self._sync_at(looked, desired, key, resync) for key in keys}
-        jobs |= {key: self._leave(looked, key, keys) for key in left}
-        found = await _gather(jobs)
+            others = [again]
+        # Without a default instance, on the other hand, it is unknown where to live: all stays.
+        lives_nowhere = not keys and resource.spec.instance_selector is not None
+        if lives_nowhere or any(_is_held(outcome) for outcome, _ in found.values()):
+            found |= await self._leave_others(looked, keys)
+        again = _combine([*others, *(again for _, again in found.values())])
         outcomes = {key: outcome for key, (outcome, _) in found.items()}
-        again = _combine(again for _, again in found.values())
-        return self._verdict(looked, self._report(looked, outcomes, keys=keys), again)
+        report = self._report(looked, outcomes, trouble=trouble, keys=keys)
+        return self._verdict(looked, report, again)
 
     async def _sync_at(
         self, looked: Looked, desired: DesiredDataSource, key: InstanceKey, resync: Again
@@ -172,6 +182,15 @@ class DataSourceController:
         return Unseen(failure.reason, failure.message, expired), again
 
     # --- away from an instance
+
+    async def _leave_others(
+        self, looked: Looked, keys: list[InstanceKey]
+    ) -> dict[InstanceKey, _Found]:
+        """Leave where the resource lived: only once it lives elsewhere, or is to live nowhere."""
+        wanted = self._parts.targets.keys_of(looked.resource)
+        recorded = [instance.key for instance in looked.resource.status.instances]
+        jobs = {key: self._leave(looked, key, keys) for key in recorded if key not in wanted}
+        return await _gather(jobs)
 
     async def _leave(
         self, looked: Looked, key: InstanceKey, keys: list[InstanceKey]
@@ -281,9 +300,6 @@ class DataSourceController:
         return last + interval - self._clock()
 
 
-_Found = tuple[Outcome, Again]
-
-
 async def _gather(jobs: Mapping[InstanceKey, Awaitable[_Found]]) -> dict[InstanceKey, _Found]:
     """All of them, each to its end; then the first error, if there was one."""
     found = await asyncio.gather(*jobs.values(), return_exceptions=True)
@@ -326,6 +342,13 @@ def _blocked(error: GrafanaError | ReconcileError, key: InstanceKey) -> tuple[No
         f" set the annotation {FORCE_DELETE}=true or spec.deletionPolicy: Orphan",
     )
     return outcome, again
+
+
+def _is_held(outcome: Outcome) -> bool:
+    """Whether Grafana holds the data source now, perhaps not as default."""
+    return isinstance(outcome, Synced) or (
+        isinstance(outcome, NotSynced) and outcome.facts is not None
+    )
 
 
 def _combine(found: Iterable[Again]) -> Again:

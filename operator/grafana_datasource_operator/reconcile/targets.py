@@ -50,7 +50,7 @@ class Targets:
         """
         keys = self.keys_of(resource)
         if resource.spec.instance_selector is not None:
-            keys = [key for key in keys if await self._is_admitted(key, resource)]
+            keys = [key for key in keys if await self._is_shown(key, resource)]
             if len(keys) > MOST_INSTANCES:
                 raise invalid_spec(
                     "spec.instanceSelector",
@@ -82,6 +82,13 @@ class Targets:
     async def may_adopt(self, member: Member, namespace: str) -> bool:
         """Whether a resource in `namespace` may take over what nobody owns there."""
         return await member.adopters.admits(namespace, self.read_labels)
+
+    async def _is_shown(self, key: InstanceKey, resource: DataSource) -> bool:
+        """Whether a selected instance counts: one that does not admit us is as good as not there.
+
+        Where the resource lives already, it is told that it may no longer.
+        """
+        return resource.recorded(key) is not None or await self._is_admitted(key, resource)
 
     async def _is_admitted(self, key: InstanceKey, resource: DataSource) -> bool:
         """A missing instance of our own namespace counts as admitting: it is just not there."""
