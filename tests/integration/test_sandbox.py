@@ -72,6 +72,16 @@ def test_an_operator_watches_every_namespace_of_the_sandbox(sandbox: Sandbox) ->
     assert sandbox.get("loki") is not None
 
 
+def test_a_data_source_reaches_every_version_of_grafana(sandbox_on_every_grafana: Sandbox) -> None:
+    sandbox = sandbox_on_every_grafana
+    sandbox.start_operator()
+    sandbox.apply("loki", LOKI)
+    sandbox.wait_ready("loki")
+    edited = sandbox.target.edit(sandbox.uid("loki"), user="somebody")
+    sandbox.request_reconcile("loki")
+    assert (edited["user"], sandbox.held(sandbox.uid("loki"))["user"]) == ("somebody", "")
+
+
 def test_an_operator_may_do_what_its_service_account_may(sandbox: Sandbox) -> None:
     roles = bound_role("operator", sandbox.namespace, "operator", RULES, sandbox.namespace)
     kubeconfig = sandbox.make_service_account(*roles)
