@@ -58,7 +58,8 @@ class CircuitBreaker:
         """
         await self._probed_once.wait()
         if self._trouble is not None:
-            raise self._trouble
+            # The same error each time: the traces of those before would pile up in it.
+            raise self._trouble.with_traceback(None)
 
     def trip(self, error: Unaskable) -> None:
         """A request failed in a way that others would, too."""
