@@ -76,6 +76,11 @@ class WorkQueue(Generic[K]):
         """Keys that wait for a worker."""
         return len(self._wanted)
 
+    def is_crowded(self, key: K) -> bool:
+        """Whether others wait for room in the lane of `key`."""
+        lane = self._lanes.get(self._lane_of(key))
+        return lane is not None and bool(lane.waiting)
+
     def add(self, key: K, priority: Priority) -> None:
         """Want a look at `key` as soon as its turn comes; any timer of it is obsolete."""
         self._cancel_timer(key)

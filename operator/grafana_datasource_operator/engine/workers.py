@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 SLOW_SECONDS = 5.0
 """A look that takes longer than this is told about in status, where that helps."""
 BUSY_SECONDS = 2.0
-"""How long a check waits while looks are waiting: they go first."""
+"""How long a check waits while looks wait for the same Grafana: they go first."""
 
 
 class Workers:
@@ -55,10 +55,12 @@ class Workers:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `stop`; then finish what was begun."""
+        """Work until `stop`; then finish the looks that were begun."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._serve(self._engine.queue, self._look_at, group))
-            group.create_task(self._serve(self._engine.checks, self._check, group))
+            checking = group.create_task(self._serve(self._engine.checks, self._check))
+            await self._serve(self._engine.queue, self._look_at)
+            # A check may take long, and what it finds the next operator finds as well.
+            checking.cancel()
 
     def stop(self) -> None:
         """Begin no more looks."""
@@ -68,17 +70,17 @@ class Workers:
         self,
         queue: WorkQueue[ObjectKey],
         work: Callable[[ObjectKey], Awaitable[None]],
-        group: asyncio.TaskGroup,
     ) -> None:
         """Begin whatever the queue gives out: its lanes bound how much that is."""
         stopping = asyncio.ensure_future(self._stopping.wait())
-        while not self._stopping.is_set():
-            getting = asyncio.ensure_future(queue.get())
-            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not getting.done():
-                getting.cancel()
-                return
-            group.create_task(self._work_off(queue, getting.result(), work))
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping.is_set():
+                getting = asyncio.ensure_future(queue.get())
+                await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not getting.done():
+                    getting.cancel()
+                    return
+                group.create_task(self._work_off(queue, getting.result(), work))
 
     async def _work_off(
         self,
@@ -150,11 +152,11 @@ class Workers:
         return self._locks.setdefault(key, asyncio.Lock())
 
     async def _check(self, key: ObjectKey) -> None:
-        """Ask how what a resource describes is doing; a look at it, or at others, goes first."""
+        """Ask how what a resource describes is doing; looks go first."""
         raw = self._engine.view.get(key)
         if raw is None:
             return
-        if len(self._engine.queue):
+        if self._engine.queue.is_crowded(key):
             self._engine.checks.add_after(key, BUSY_SECONDS, Priority.RESYNC)
             return
         try:

@@ -295,7 +295,7 @@ class GrafanaClient:
             )
             code = str(response.status_code)
         except httpx.TimeoutException:
-            raise errors.Unreachable(f"Grafana did not answer within {self._timeout:g}s") from None
+            raise errors.TimedOut(f"Grafana did not answer within {self._timeout:g}s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # Its text may hold the URL with user and password: only the kind of failure is told.
             raise errors.Unreachable(f"no connection to Grafana ({_describe(error)})") from None
