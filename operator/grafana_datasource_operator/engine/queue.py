@@ -77,7 +77,7 @@ class WorkQueue(Generic[K]):
         return len(self._wanted)
 
     def is_crowded(self, key: K) -> bool:
-        """Whether others wait for room in the lane of `key`."""
+        """Whether as many keys of the same lane run as may, and more wait."""
         lane = self._lanes.get(self._lane_of(key))
         return lane is not None and bool(lane.waiting)
 

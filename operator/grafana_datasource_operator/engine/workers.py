@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 SLOW_SECONDS = 5.0
 """A look that takes longer than this is told about in status, where that helps."""
 BUSY_SECONDS = 2.0
-"""How long a check waits while looks wait for the same Grafana: they go first."""
+"""How long a check waits while looks of its lane are waiting."""
 
 
 class Workers:
@@ -152,7 +152,7 @@ class Workers:
         return self._locks.setdefault(key, asyncio.Lock())
 
     async def _check(self, key: ObjectKey) -> None:
-        """Ask how what a resource describes is doing; looks go first."""
+        """Ask how what a resource describes is doing; looks that are waiting go first."""
         raw = self._engine.view.get(key)
         if raw is None:
             return

@@ -30,7 +30,7 @@ from ..status.outcome import (
 )
 from ..telemetry.metrics import DRIFT_CORRECTED
 from .datasource import DataSourceReconciler, is_pending
-from .failures import explain
+from .failures import explain, unreadable
 from .fleet import Fleet
 from .health import HealthChecks
 from .looked import Looked
@@ -98,7 +98,8 @@ class DataSourceController:
         except ValidationError as error:
             looked = Looked(_without_spec(raw), raw)
             if not looked.resource.metadata.deletion_timestamp:
-                return self._refuse(looked, error)
+                trouble, again = _failed(unreadable(error), Again())
+                return self._verdict(looked, self._report(looked, trouble=trouble), again)
         if looked.resource.metadata.deletion_timestamp:
             return await self._delete(looked)
         return await self._sync(looked)
@@ -237,16 +238,6 @@ class DataSourceController:
         return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
 
     # --- what is told of it
-
-    def _refuse(self, looked: Looked, error: ValidationError) -> Verdict:
-        """The installed CRD let through what these models do not know."""
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        failure = Stalled(
-            Reason.INVALID_SPEC, f"{path}: {first['msg']}; is the CRD of this release installed?"
-        )
-        trouble, again = _failed(failure, Again())
-        return self._verdict(looked, self._report(looked, trouble=trouble), again)
 
     def _report(
         self,

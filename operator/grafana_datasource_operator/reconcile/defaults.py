@@ -47,25 +47,25 @@ class Defaults:
                     f'"{holder.name}" is, and is provisioned from a file on the Grafana server'
                 )
             mark = read_mark(holder)
-            if mark is not None and (whose := self._claim_behind(mark, instance)):
+            if mark is not None and (whose := self._claim_behind(mark)):
                 return _conflict(f"{whose} holds it")
         first = min(self._claimants(instance), key=seniority, default=resource)
         if seniority(first) < seniority(resource):
             return _conflict(f"{_named(first)} is older and claims it, too")
         return None
 
-    def _claim_behind(self, mark: Owner | str, instance: InstanceKey) -> str:
+    def _claim_behind(self, mark: Owner | str) -> str:
         """Who holds the default and is not to be unseated, or ""."""
         if not isinstance(mark, Owner):
             return f'the data source of another tool ("{mark}")'
         if mark.owner_id not in self._owner_ids:
             return f"{mark.namespace}/{mark.name} of another operator (owner id {mark.owner_id})"
-        names = [_named(other) for other in self._claimants(instance)]
-        holder = f"GrafanaDataSource {mark.namespace}/{mark.name}"
-        out_of_sight = self._peers.find(mark.namespace, mark.name) is None and (
-            self._peers.may_exist(mark.namespace, mark.name)
-        )
-        return holder if holder in names or out_of_sight else ""
+        owner = self._peers.find(mark.namespace, mark.name)
+        if owner is None:
+            stays = self._peers.may_exist(mark.namespace, mark.name)
+        else:
+            stays = bool(owner.spec.is_default) and not owner.metadata.deletion_timestamp
+        return f"GrafanaDataSource {mark.namespace}/{mark.name}" if stays else ""
 
     def _claimants(self, instance: InstanceKey) -> list[DataSource]:
         return [

@@ -1,7 +1,9 @@
 """What an error of Grafana means for a resource: reason, message, and when to look again."""
 
+from pydantic import ValidationError
+
 from ..api.reasons import Reason
-from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Retrying, Stalled
+from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Retrying, Stalled, invalid_spec
 from ..grafana import errors
 from ..payload.datasource import DesiredDataSource
 
@@ -12,6 +14,13 @@ READ_ONLY_WAY_OUT = (
     " set spec.adoptionPolicy: IfUnowned; else choose another uid"
 )
 """Without `editable: true` first, Grafana keeps what left the file read-only (measured)."""
+
+
+def unreadable(error: ValidationError) -> Stalled:
+    """The installed CRD let through what these models do not know."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    return invalid_spec(path, f"{first['msg']}; is the CRD of this release installed?")
 
 
 def explain(error: errors.GrafanaError, desired: DesiredDataSource | None = None) -> ReconcileError:

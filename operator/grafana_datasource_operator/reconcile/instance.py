@@ -24,7 +24,7 @@ from ..status.instance import (
 )
 from .admission import admission_of
 from .connections import Connections
-from .failures import explain
+from .failures import explain, unreadable
 from .fleet import Fleet, Member
 from .instance_contents import Contents
 from .verdict import Again, Verdict
@@ -159,20 +159,13 @@ class InstanceController:
 
     async def _refuse(self, key: InstanceKey, raw: Json, error: ValidationError) -> Verdict:
         """The installed CRD let through what these models do not know."""
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
         self._fleet.put(Member(key, problem="cannot be used (InvalidSpec)"))
         kept = {k: v for k, v in raw.get("spec", {}).items() if (k, v) == _ORPHAN}
         instance = parse_instance({**raw, "spec": {"url": "unreadable", "auth": {}, **kept}})
         if instance.metadata.deletion_timestamp:
             return await self._delete(instance, raw)
-        return self._verdict(
-            instance,
-            Unusable(
-                Reason.INVALID_SPEC,
-                f"{path}: {first['msg']}; is the CRD of this release installed?",
-            ),
-        )
+        failure = unreadable(error)
+        return self._verdict(instance, Unusable(failure.reason, failure.message))
 
     def _verdict(self, instance: Instance, outcome: InstanceOutcome | None) -> Verdict:
         if outcome is None:

@@ -91,11 +91,12 @@ class Targets:
         return resource.recorded(key) is not None or await self._is_admitted(key, resource)
 
     async def _is_admitted(self, key: InstanceKey, resource: DataSource) -> bool:
-        """A missing instance of our own namespace counts as admitting: it is just not there."""
-        namespace = resource.metadata.namespace
+        """A missing instance that is the default, or in our namespace, is told to be missing."""
+        namespace, spec = resource.metadata.namespace, resource.spec
         member = self.fleet.get(key)
         if member is None:
-            return key in (FROM_SETTINGS, self.default) or key.namespace == namespace
+            names_none = spec.instance_ref is None and spec.instance_selector is None
+            return names_none or key.namespace == namespace
         return await member.users.admits(namespace, self.read_labels)
 
 
