@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 HEALTH_CHECKS_IN_FLIGHT = 2
 """A hanging back end holds each check for long; Grafana's other users want some of its time."""
-_CLOSING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,9 @@ class GrafanaInstance:
         finally:
             self.end()
             try:
-                await self._settle(self._settings.timeout)
+                await self._settle()
             finally:
                 await self._client.close()
-                # What closing broke off is still counted.
-                await self._settle(_CLOSING_SECONDS)
                 self.forget()
 
     def end(self) -> None:
@@ -194,12 +191,12 @@ class GrafanaInstance:
             except Unaskable as other:
                 self._breaker.trip(other)
 
-    async def _settle(self, within: float) -> None:
+    async def _settle(self) -> None:
         """Let requests in flight end, as far as they do in time; no new ones begin."""
         if self._in_flight:
             self._quiet.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(within):
+                async with asyncio.timeout(self._settings.timeout):
                     await self._quiet.wait()
 
     async def _probe(self) -> None:
