@@ -145,9 +145,7 @@ class Kubernetes(KubeApi):
         held |= {f"gdso.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
         self._store(new)
 
-    def delete(
-        self, name: str, *, home: str = NAMESPACE, kind: ResourceKind = DATA_SOURCE
-    ) -> None:
+    def delete(self, name: str, *, home: str = NAMESPACE, kind: ResourceKind = DATA_SOURCE) -> None:
         """`kubectl delete`."""
         new = copy.deepcopy(self.stored[ObjectKey(kind.kind, home, name)])
         if "deletionTimestamp" not in new["metadata"]:
@@ -341,12 +339,8 @@ class Grafana:
         if self.token and request.headers["Authorization"] != f"Bearer {self.token}":
             return answer(401, {"message": "Invalid API key"})
         path = request.url.path
-        if path == "/api/org":
-            return answer(200, {"id": self.org_id})
-        if path == "/api/health":
-            return answer(200, {"version": "8.5.9" if self._is_old else "12.4.0"})
-        if "gdso-probe" in path:
-            return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
+        if (told := self._tell_of_itself(path)) is not None:
+            return told
         if path.endswith("/health"):
             return await self._check(path.split("/")[-2])
         if self.faulty_reads and request.method == "GET":
@@ -361,6 +355,16 @@ class Grafana:
             self.listed_at.append(now())
             return answer(200, [self._listed(uid) for uid in self.held][: self.list_limit])
         return self._find_and_serve(request.method, path, body)
+
+    def _tell_of_itself(self, path: str) -> httpx.Response | None:
+        """What a probe asks."""
+        if path == "/api/org":
+            return answer(200, {"id": self.org_id})
+        if path == "/api/health":
+            return answer(200, {"version": "8.5.9" if self._is_old else "12.4.0"})
+        if "gdso-probe" in path:
+            return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
+        return None
 
     async def _check(self, uid: str) -> httpx.Response:
         self.checked_at.setdefault(uid, []).append(now())
