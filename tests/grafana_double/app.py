@@ -13,6 +13,7 @@ from tests.grafana_double import (
     datasources,
     health,
     organizations,
+    provisioning,
     proxy,
     queries,
     service_accounts,
@@ -31,6 +32,7 @@ _log = logging.getLogger("grafana_double")
 # A fixed part of a path goes before a variable one: /correlations before /{id}.
 _ROUTES = [
     *organizations.ROUTES,
+    *provisioning.ROUTES,
     *service_accounts.ROUTES,
     *api_keys.ROUTES,
     *correlations.ROUTES,
@@ -42,12 +44,12 @@ _ROUTES = [
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(grafana: Grafana, credentials: Credentials) -> web.Application:
+def make_app(grafana: Grafana, credentials: Credentials, accounts: Accounts) -> web.Application:
     app = web.Application(
         client_max_size=_LARGEST_BODY, middlewares=[_middleware(grafana.version, credentials)]
     )
     app.router.add_get("/api/health", _health_of(grafana.version))
-    entry = _Entry(grafana, credentials)
+    entry = _Entry(grafana, credentials, accounts)
     app.cleanup_ctx.append(entry.connect)
     for route in _ROUTES:
         if route.exists(grafana.version):
@@ -58,10 +60,10 @@ def make_app(grafana: Grafana, credentials: Credentials) -> web.Application:
 class _Entry:
     """Where every request passes: who is it, may he, and on to the handler."""
 
-    def __init__(self, grafana: Grafana, credentials: Credentials) -> None:
+    def __init__(self, grafana: Grafana, credentials: Credentials, accounts: Accounts) -> None:
         self._grafana = grafana
         self._credentials = credentials
-        self._accounts = Accounts()
+        self._accounts = accounts
         self._connections: Connections | None = None
 
     async def connect(self, _app: web.Application) -> AsyncIterator[None]:

@@ -79,3 +79,9 @@ def make_sandbox(
 def sandbox(make_sandbox: MakeSandbox, grafana: Grafana) -> Sandbox:
     """A sandbox on the newest Grafana there is."""
     return make_sandbox(grafana)
+
+
+@pytest.fixture
+def sandbox_on_every_grafana(make_sandbox: MakeSandbox, every_grafana: Grafana) -> Sandbox:
+    """A sandbox in turn on every version of Grafana."""
+    return make_sandbox(every_grafana)

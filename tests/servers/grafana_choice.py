@@ -43,6 +43,13 @@ def contract_choices() -> list[GrafanaChoice]:
     return [*real_choices(), *(GrafanaChoice("double", version) for version in DOUBLE_VERSIONS)]
 
 
+def every_choice() -> list[GrafanaChoice]:
+    """Every version once: every real server, and the double of each version that has none."""
+    real = real_choices()
+    missing = set(DOUBLE_VERSIONS) - {choice.version for choice in real}
+    return [*real, *(GrafanaChoice("double", one) for one in DOUBLE_VERSIONS if one in missing)]
+
+
 def main_choice() -> GrafanaChoice:
     """The newest real server, else the newest double."""
     return [*(GrafanaChoice("double", version) for version in DOUBLE_VERSIONS), *real_choices()][-1]
@@ -67,6 +74,10 @@ class GrafanaPool:
         server = self.make(choice)
         self._running.callback(server.stop)
         return server.start()
+
+    def choice_of(self, grafana: Grafana) -> GrafanaChoice:
+        """What a shared server was made for."""
+        return next(choice for choice, shared in self._shared.items() if shared is grafana)
 
     def make(
         self,

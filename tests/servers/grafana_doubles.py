@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self
 
+from tests.servers.grafana_provisioning import reload_datasources, write_datasources
 from tests.servers.grafana_tokens import create_token
 from tests.servers.ports import free_port
 
@@ -38,16 +39,17 @@ class GrafanaDoubleServer:
     ) -> None:
         """Of Grafana's `settings` it knows the data source limit and quota."""
         self.version = version
-        self._directory = directory
+        self.directory = directory
         self._limit, self._quota = _limits(settings or {})
         self._provisioned = provisioned
         self._outlive = outlive
         self._double: GrafanaDouble | None = None
 
     def start(self) -> Self:
-        """Once: what it held ended with it."""
+        """Again after `stop` or a kill: on the same port with the same data."""
         if self._double is not None:
-            raise NotInDoubleError("the double keeps nothing for a restart")
+            self._double.start_again()
+            return self
         # Unit tests load this module too, and should not wait for an HTTP server's import.
         from tests.grafana_double.process import GrafanaDouble
 
@@ -57,7 +59,7 @@ class GrafanaDoubleServer:
             datasource_limit=self._limit,
             quota=self._quota,
             provisioned=self._provisioned,
-            directory=self._directory,
+            directory=self.directory,
             outlive=self._outlive,
         )
         return self
@@ -65,6 +67,18 @@ class GrafanaDoubleServer:
     def stop(self) -> None:
         if self._double is not None:
             self._double.stop()
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash."""
+        self.process.kill()
+
+    def provision_datasources(self, yaml: str) -> None:
+        """As a file that it reads at its start, and at `reload_datasources`."""
+        write_datasources(self.directory / "provisioning", yaml)
+
+    def reload_datasources(self) -> None:
+        """See tests.servers.grafana_provisioning."""
+        reload_datasources(self.url, self.admin)
 
     @property
     def process(self) -> ServerProcess:
