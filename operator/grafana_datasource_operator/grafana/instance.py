@@ -17,6 +17,7 @@ from .errors import GrafanaError, PermissionDenied, Unaskable, Unreachable
 from .health import Health, read_health
 from .pace import WriteSpacing
 from .series import InstanceSeries
+from .width import WriteWidth
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class GrafanaInstance:
         self._series = InstanceSeries(name)
         self._breaker = CircuitBreaker(self._probe, credentials, self._changed)
         self._reads = asyncio.Semaphore(settings.max_concurrent_requests)
-        self._writes = asyncio.Semaphore(1)
+        self._writes = WriteWidth(settings.max_concurrent_requests)
         self._checks = asyncio.Semaphore(HEALTH_CHECKS_IN_FLIGHT)
         self._in_flight = 0
         self._quiet = asyncio.Event()
@@ -130,10 +131,10 @@ class GrafanaInstance:
 
     async def write(self, uid: str, call: Callable[[GrafanaClient], Awaitable[T]]) -> T:
         """Write the data source `uid`; the caller has looked at `spacing`."""
-        async with self._writes:
+        async with self._writes.place() as measure:
             await self._breaker.check()
             try:
-                return await self._send(call)
+                return await measure(self._send(call))
             finally:
                 self.spacing.note(uid)
 
