@@ -257,9 +257,12 @@ class GrafanaClient:
         path = f"datasources/{await self._subject(uid, id_)}/health"
         try:
             async with asyncio.timeout(within):
-                return await self._request("GET", path, hidden=hidden, waits_for_answer=True)
+                answer = await self._request("GET", path, hidden=hidden, waits_for_answer=True)
         except TimeoutError:
             return None
+        if answer.status == 429 or isinstance(to_error(answer), errors.Unauthorized):
+            raise to_error(answer)
+        return answer
 
     async def get_resource(self, uid: str, id_: int, path: str) -> Answer:
         """A resource that the data source's plugin serves."""

@@ -41,7 +41,7 @@ _CASES: list[tuple[errors.GrafanaError, Reason, bool, float | None, str]] = [
         Reason.READ_ONLY_IN_GRAFANA,
         True,
         STALLED_RECHECK_SECONDS,
-        "remove it there, or choose another uid",
+        "set editable: true there, let Grafana reload, take it out of the file",
     ),
     (
         errors.QuotaReached("quota is reached"),
