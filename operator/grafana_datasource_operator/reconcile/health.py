@@ -83,10 +83,13 @@ class HealthChecks:
             return None
         if known is None:
             return None if key in self._planned else self._plan(key, 0.0)
-        interval = _interval(resource)
-        if not interval or (key in self._planned and not looked.is_new_generation):
+        if key not in self._planned:
+            self._show_metric(key, {known.status})
+        elif not looked.is_new_generation:
             return None
-        self._show_metric(key, {known.status})
+        interval = _interval(resource)
+        if not interval:
+            return None
         # After a start, what is known serves for a while: no rush of checks.
         return self._plan(key, random.random() * interval)  # noqa: S311
 
