@@ -7,16 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.places import OWNER_KEY, Place, make_place, open_places
+from tests.integration.places import Place
 from tests.integration.places import place as place
 from tests.integration.places import place_on_every_grafana as place_on_every_grafana
 from tests.integration.places import standing_places as standing_places
-from tests.integration.sandbox import Json, Sandbox, ready_of
+from tests.integration.sandbox import Json
 from tests.integration.specs import secret_key
 from tests.servers.echo import EchoServer
-from tests.servers.grafana import Grafana
-from tests.servers.kubernetes import KubernetesServer
-from tests.servers.polling import eventually
 
 CACHE_SECONDS = 5.0
 """Grafana keeps decrypted secrets for so long: a write shows at the back end within it."""

@@ -24,11 +24,11 @@ from tests.servers.service_account import bound_role
 RULES: list[Json] = [
     {
         "apiGroups": ["gdso.dev"],
-        "resources": ["grafanadatasources"],
+        "resources": ["grafanadatasources", "grafanainstances"],
         "verbs": ["get", "list", "watch", "patch"],
     },
     {"apiGroups": ["gdso.dev"], "resources": ["grafanadatasources/status"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 READY: Json = {
