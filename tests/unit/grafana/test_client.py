@@ -667,6 +667,18 @@ async def test_a_message_that_holds_no_secret_is_left_alone_also_by_blanked_ones
     assert '"invalid URL"' in failure.message
 
 
+@_every_call
+async def test_a_closed_client_says_so(call: Call) -> None:
+    wire = Wire(_new_server)
+    client = client_on(wire)
+    await client.ask_capabilities()
+    await client.close()
+    asked = len(wire.requests)
+    with pytest.raises(errors.Unreachable, match="has been closed"):
+        await call(client)
+    assert len(wire.requests) == asked
+
+
 # --- metrics ------------------------------------------------------------------------------------
 
 

@@ -67,7 +67,7 @@ def client_on(
     name: str = "unit",
     **settings: Any,
 ) -> GrafanaClient:
-    """A client whose network is `wire`, None: the real one; `settings` are those of the connection."""
+    """A client whose network is `wire` (None: the real one), with a connection of `settings`."""
     return GrafanaClient(
         ConnectionSettings(url, **settings),
         credentials or Token(SecretStr(TOKEN)),
