@@ -12,6 +12,7 @@ import pytest
 
 from grafana_datasource_operator.grafana.breaker import CircuitBreaker
 from grafana_datasource_operator.grafana.errors import (
+    Closed,
     GrafanaError,
     PermissionDenied,
     ServerFault,
@@ -306,7 +307,39 @@ async def test_many_failures_in_a_row_never_stop_the_probing() -> None:
     grafana = Grafana(*itertools.islice(itertools.cycle(kinds), 300), None)
     async with running(grafana):
         await asyncio.sleep(3600)
-        assert grafana.told == [False, True]
+        assert grafana.told.count(True) == 1
+        assert await grafana.trouble() is None
+
+
+@pytest.mark.parametrize(
+    ("later", "told"), [(Unreachable("no answer"), [False]), (REFUSED, [False, False])]
+)
+@in_virtual_time
+async def test_another_kind_of_trouble_is_news(later: GrafanaError, told: list[bool]) -> None:
+    async with running(Grafana(AWAY, later)) as grafana:
+        await asyncio.sleep(10)
+        assert grafana.told == told
+
+
+@in_virtual_time
+async def test_a_long_outage_gathers_nothing_of_those_who_were_told() -> None:
+    async with running(Grafana(AWAY)) as grafana:
+        for _ in range(100):
+            assert await grafana.trouble() is AWAY
+        assert len(list(traceback.walk_tb(AWAY.__traceback__))) < 5
+
+
+@in_virtual_time
+async def test_the_end_is_final() -> None:
+    closed = Closed("closed")
+    async with running(Grafana(AWAY, None)) as grafana:
+        grafana.breaker.end(closed)
+        await asyncio.sleep(10)
+        assert len(grafana.probes) == 2
+        assert await grafana.trouble() is closed
+        told = len(grafana.told)
+        grafana.breaker.trip(AWAY)
+        assert len(grafana.told) == told
 
 
 @in_virtual_time

@@ -674,7 +674,7 @@ async def test_a_closed_client_says_so(call: Call) -> None:
     await client.ask_capabilities()
     await client.close()
     asked = len(wire.requests)
-    with pytest.raises(errors.Unreachable, match="has been closed"):
+    with pytest.raises(errors.Closed, match="has been closed"):
         await call(client)
     assert len(wire.requests) == asked
 
