@@ -69,7 +69,8 @@ class Runtime:
             settings, self._api, background=self._spawn, dial=dial, now=rfc3339_now
         )
         self._scopes = {
-            INSTANCE.kind: settings.instance_namespaces or settings.namespaces,
+            # Those that do not count are told so.
+            INSTANCE.kind: settings.watched_namespaces,
             DATA_SOURCE.kind: settings.namespaces,
         }
         self._guards = [self._guard(INSTANCE), self._guard(DATA_SOURCE)]

@@ -10,6 +10,7 @@ import yaml
 
 from tests.integration.metrics import total
 from tests.integration.sandbox import SECONDS, Json, Sandbox
+from tests.integration.specs import UNCHECKED
 from tests.kstatus import find_condition
 from tests.servers.audit_log import AuditRecord
 from tests.servers.operator_process import USER_AGENT, OperatorProcess
@@ -110,9 +111,13 @@ UNSYNCED: dict[str, tuple[str, Json]] = {
     "suspended": ("Suspended", {"type": "testdata", "suspend": True}),
 }
 
-PLAIN = {"type": "prometheus", "url": "http://prometheus:9090", "resyncInterval": "0s"}
-# Whether Grafana reaches a back end is another story, which may change at any time.
-LOOKED_AT_OFTEN: Json = {"resyncInterval": "1s", "healthCheck": {"enabled": False}}
+PLAIN = {
+    "type": "prometheus",
+    "url": "http://prometheus:9090",
+    "resyncInterval": "0s",
+    **UNCHECKED,
+}
+LOOKED_AT_OFTEN: Json = {"resyncInterval": "1s", **UNCHECKED}
 FIRST = {"name": "first of the organization", "type": "testdata", "access": "proxy"}
 
 

@@ -18,7 +18,6 @@ from tests.servers.grafana_doubles import DOUBLE_VERSIONS, GrafanaDoubleServer
 from tests.servers.grafana_homes import GrafanaHome, GrafanaMissingError, find_grafanas
 from tests.servers.grafana_provisioning import PROVISIONED_YAML
 
-
 _CHOICE_VARIABLE = "GDSO_TEST_GRAFANA"
 
 

@@ -193,7 +193,8 @@ class DataSourceController:
         self, looked: Looked, keys: list[InstanceKey]
     ) -> dict[InstanceKey, _Found]:
         """Leave where the resource lived: only once it lives elsewhere, or is to live nowhere."""
-        wanted = self._parts.targets.keys_of(looked.resource)
+        # An instance that was relabelled during this look is left by the next one.
+        wanted = {*keys, *self._parts.targets.keys_of(looked.resource)}
         recorded = [instance.key for instance in looked.resource.status.instances]
         jobs = {key: self._leave(looked, key, keys) for key in recorded if key not in wanted}
         return await _gather(jobs)

@@ -147,7 +147,8 @@ class DataSourceReconciler:
 
     async def _create(self, task: _Task) -> Outcome:
         resource, desired = task.looked.resource, task.desired
-        if resource.spec.drift_policy is DriftPolicy.REPORT and not is_undone(task.recorded):
+        is_ours = is_pending(task.looked, task.recorded, desired)
+        if resource.spec.drift_policy is DriftPolicy.REPORT and not is_ours:
             raise drift_detected("others deleted the data source")
         require_first(resource, desired.uid, self._rivals(task))
         if task.site.is_dry_run:

@@ -254,6 +254,54 @@ async def test_credentials_that_are_revoked_on_the_way_are_not_hammered_either()
 
 
 @in_virtual_time
+async def test_credentials_renewed_just_before_a_refusal_are_tried_soon() -> None:
+    async with running(Grafana(None)) as grafana:
+        grafana.key.edition = 2
+        grafana.breaker.trip(REFUSED)
+        await asyncio.sleep(2)
+        assert await grafana.trouble() is None
+        assert len(grafana.probes) == 2
+
+
+@in_virtual_time
+async def test_credentials_that_are_renewed_during_a_probe_are_tried_soon() -> None:
+    grafana = Grafana(None)
+    answers: list[GrafanaError | None] = [REFUSED, None]
+
+    async def probe() -> None:
+        if error := answers.pop(0):
+            grafana.key.edition = 2
+            raise error
+
+    grafana.breaker = CircuitBreaker(probe, grafana.key, grafana.told.append)
+    async with running(grafana):
+        await asyncio.sleep(2)
+        assert await grafana.trouble() is None
+
+
+@in_virtual_time
+async def test_an_error_that_is_told_a_thousand_times_keeps_no_traces() -> None:
+    async with running(Grafana(AWAY)) as grafana:
+        for _ in range(1000):
+            assert await grafana.trouble() is AWAY
+    assert len(traceback.extract_tb(AWAY.__traceback__)) < 10
+
+
+@in_virtual_time
+async def test_after_the_end_everybody_is_told_so() -> None:
+    closed = Unreachable("closed")
+    grafana = Grafana(None)
+    waiting = asyncio.create_task(grafana.trouble())
+    await let_others_run()
+    assert (grafana.breaker.probed, grafana.breaker.trouble) == (False, None)
+    grafana.breaker.end(closed)
+    assert await waiting is closed
+    assert await grafana.trouble() is closed
+    assert grafana.breaker.probed
+    assert grafana.told == []
+
+
+@in_virtual_time
 async def test_many_failures_in_a_row_never_stop_the_probing() -> None:
     kinds: list[GrafanaError] = [AWAY, Unavailable("502"), ServerFault("500")]
     grafana = Grafana(*itertools.islice(itertools.cycle(kinds), 300), None)
