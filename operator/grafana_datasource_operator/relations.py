@@ -1,6 +1,6 @@
 """Who refers to what, as the engine knows it: keys and references instead of specs."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from .api.datasource import DataSource, DataSourceSpec, parse_data_source
 from .api.instance import InstanceSpec
@@ -8,6 +8,7 @@ from .api.metadata import ObjectMeta
 from .api.model import Json
 from .api.names import DATA_SOURCE, INSTANCE, InstanceKey, ObjectKey
 from .engine.view import Reference, View
+from .payload.datasource import plain_name
 from .payload.identity import derive_uid
 from .payload.inputs import needs_of
 from .reconcile.instance_contents import config_maps_of, secrets_of
@@ -17,6 +18,7 @@ CONFIG_MAP = "ConfigMap"
 ANY = "*"
 """Name of a reference to all instances of a namespace, from which a selector chooses."""
 _UID = "uid"
+_NAME = "name"
 _DEFAULT = "default"
 
 
@@ -68,7 +70,7 @@ class Relations:
             *(Reference(CONFIG_MAP, meta.namespace, name) for name in needs.config_maps),
             *(Reference(DATA_SOURCE.kind, meta.namespace, name) for name in needs.data_sources),
             *(Reference(INSTANCE.kind, *key) for key in self._instances_of(raw, spec)),
-            *contested_by(meta, spec),
+            *contested_by(meta, spec, self._instances_of(raw, spec)),
         ]
 
     def _instances_of(self, raw: Json, spec: DataSourceSpec) -> set[InstanceKey]:
@@ -85,15 +87,25 @@ class Relations:
         return keys
 
 
-def contested_by(meta: ObjectMeta, spec: DataSourceSpec) -> list[Reference]:
-    """What only one resource can have."""
-    uid = spec.uid or derive_uid(meta.namespace, meta.name)
-    wants_default = [_default_reference()] if spec.is_default else []
-    return [_uid_reference(uid), *wants_default]
+def contested_by(
+    meta: ObjectMeta, spec: DataSourceSpec, instances: Iterable[InstanceKey] = ()
+) -> list[Reference]:
+    """What only one resource can have: anywhere, and once more on each instance that it leaves."""
+    wanted = [_uid_reference(spec.uid or derive_uid(meta.namespace, meta.name))]
+    if (name := plain_name(meta, spec)) is not None:
+        wanted.append(_name_reference(name))
+    if spec.is_default:
+        wanted.append(_default_reference())
+    there = [one._replace(namespace=str(key)) for one in wanted for key in instances]
+    return [*wanted, *there]
 
 
 def _uid_reference(uid: str) -> Reference:
     return Reference(_UID, "", uid, is_contested=True)
+
+
+def _name_reference(name: str) -> Reference:
+    return Reference(_NAME, "", name, is_contested=True)
 
 
 def _default_reference() -> Reference:
@@ -126,6 +138,10 @@ class ViewPeers:
     def with_uid(self, uid: str) -> list[DataSource]:
         """Resources that are not being deleted and want this uid."""
         return self._active(_uid_reference(uid))
+
+    def with_name(self, name: str) -> list[DataSource]:
+        """Resources that are not being deleted and want this display name."""
+        return self._active(_name_reference(name))
 
     def wanting_default(self) -> list[DataSource]:
         """Resources that are not being deleted and want to be the default of an organization."""
