@@ -134,6 +134,10 @@ class Assembly:
         """A Secret or ConfigMap has changed."""
         self.engine.notice(Reference(kind, namespace, name))
 
+    def end_requests(self) -> None:
+        """Begin no more requests to any Grafana: looks that wait for their turn end at once."""
+        self._connections.end()
+
     def close(self) -> None:
         """Look no more."""
         self.engine.queue.close()
@@ -193,6 +197,7 @@ class Assembly:
             instance = InstanceKey(key.namespace, key.name)
             self._connections.close(instance)
             self._fleet.remove(instance)
+            self._sightings.forget_instance(instance)
         elif self._controller is not None:
             self._controller.forget(key)
 

@@ -14,7 +14,7 @@ from ..api.model import Json
 from ..api.names import DATA_SOURCE, FORCE_DELETE, InstanceKey, ObjectKey
 from ..api.reasons import Reason
 from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Stalled
-from ..grafana.errors import GrafanaError, PermissionDenied, Unaskable
+from ..grafana.errors import Closed, GrafanaError, PermissionDenied, Unaskable
 from ..payload.datasource import DesiredDataSource
 from ..status.datasource import build_status
 from ..status.events import events_of
@@ -41,6 +41,9 @@ from .targets import Targets
 from .verdict import Again, Verdict
 
 _Found = tuple[Outcome, Again]
+
+_CLOSED_SECONDS = 1.0
+"""Whatever took the place of a connection wants the look sooner; this is for when nothing did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,8 @@ class DataSourceController:
             may_adopt = await self._parts.targets.may_adopt(member, resource.metadata.namespace)
             site = Site(key, member.usable_connection, member.mode, may_adopt)
             outcome = await self._parts.reconciler.sync(looked, desired, site)
+        except Closed:
+            return _postponed()
         except (Unaskable, PermissionDenied) as error:
             if is_pending(looked, resource.recorded(key), desired):
                 return _failed(explain(error), resync, key)
@@ -188,7 +193,8 @@ class DataSourceController:
         self, looked: Looked, keys: list[InstanceKey]
     ) -> dict[InstanceKey, _Found]:
         """Leave where the resource lived: only once it lives elsewhere, or is to live nowhere."""
-        wanted = self._parts.targets.keys_of(looked.resource)
+        # An instance that was relabelled during this look is left by the next one.
+        wanted = {*keys, *self._parts.targets.keys_of(looked.resource)}
         recorded = [instance.key for instance in looked.resource.status.instances]
         jobs = {key: self._leave(looked, key, keys) for key in recorded if key not in wanted}
         return await _gather(jobs)
@@ -200,11 +206,7 @@ class DataSourceController:
         self._parts.sightings.forget(looked.key, key)
         if self._is_same_place(key, keys):
             return Released(None, "The same Grafana under another name"), Again()
-        try:
-            outcome = await self._parts.remover.clean_up(looked, key)
-        except (GrafanaError, ReconcileError) as error:
-            return _blocked(error, key)
-        return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
+        return await self._clean_up(looked, key)
 
     def _is_same_place(self, key: InstanceKey, others: list[InstanceKey]) -> bool:
         left = self._parts.fleet.get(key)
@@ -230,6 +232,8 @@ class DataSourceController:
     async def _clean_up(self, looked: Looked, key: InstanceKey) -> tuple[Outcome, Again]:
         try:
             outcome = await self._parts.remover.clean_up(looked, key)
+        except Closed:
+            return _postponed()
         except (GrafanaError, ReconcileError) as error:
             return _blocked(error, key)
         return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
@@ -333,6 +337,11 @@ def _blocked(error: GrafanaError | ReconcileError, key: InstanceKey) -> tuple[No
         f" set the annotation {FORCE_DELETE}=true or spec.deletionPolicy: Orphan",
     )
     return outcome, again
+
+
+def _postponed() -> _Found:
+    """Nothing was learned of Grafana."""
+    return Deferred(_CLOSED_SECONDS), Again(after=_CLOSED_SECONDS)
 
 
 def _is_held(outcome: Outcome) -> bool:
