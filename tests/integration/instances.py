@@ -9,9 +9,9 @@ import pytest
 from tests.integration.sandbox import INSTANCE, NO_DEFAULT_INSTANCE, Json, Sandbox
 from tests.integration.specs import LOKI
 from tests.integration.standing import open_sandbox
-from tests.servers.target import Target
 from tests.servers.grafana import Grafana
 from tests.servers.kubernetes import KubernetesServer
+from tests.servers.target import Target
 
 
 def on_instance(name: str, namespace: str | None = None, **spec: object) -> Json:

@@ -1,6 +1,7 @@
 """One look at a GrafanaInstance: open its connection, and tell whether it can be used."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -9,7 +10,7 @@ from ..api.instance import Instance, InstanceSpec, parse_instance
 from ..api.model import Json
 from ..api.names import FINALIZER, FORCE_DELETE, InstanceKey, ObjectKey
 from ..api.reasons import Reason
-from ..errors import ReconcileError, Stalled
+from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Stalled
 from ..grafana.connection import InvalidTlsError
 from ..grafana.instance import GrafanaInstance
 from ..kube.contents import ContentReader
@@ -145,7 +146,9 @@ class InstanceController:
             f"still used by GrafanaDataSource {names}{more}: delete them, or point them to another"
             " instance; to let go of them as they are, set spec.deletionPolicy: Orphan",
         )
-        return self._verdict(instance, outcome)
+        verdict = self._verdict(instance, outcome)
+        # Who turns out never to have been admitted gives up nothing that would tell us.
+        return replace(verdict, again=Again(after=STALLED_RECHECK_SECONDS))
 
     async def _keep_for_users(self, instance: Instance) -> None:
         """Its users can be cleaned up as long as its Grafana can be asked."""
