@@ -97,8 +97,7 @@ class InstanceController:
                 " who runs the operator to add it to GDSO_INSTANCE_NAMESPACES",
             )
         if instance.spec.suspend:
-            self._connections.close(instance.key)
-            self._fleet.put(_member(instance, "is suspended", None))
+            self._pause(instance)
             return Paused()
         try:
             connection = await self._connect(instance)
@@ -112,6 +111,10 @@ class InstanceController:
             await self._resources.add_finalizer(raw)
         self._fleet.put(_member(instance, "", connection))
         return _outcome_of(connection)
+
+    def _pause(self, instance: Instance) -> None:
+        self._connections.close(instance.key)
+        self._fleet.put(_member(instance, "is suspended", None))
 
     async def _connect(self, instance: Instance) -> GrafanaInstance:
         contents = await Contents.read(self._contents, instance)
@@ -151,7 +154,10 @@ class InstanceController:
         return replace(verdict, again=Again(after=STALLED_RECHECK_SECONDS))
 
     async def _keep_for_users(self, instance: Instance) -> None:
-        """Its users can be cleaned up as long as its Grafana can be asked."""
+        """Its users can be cleaned up as long as its Grafana can, and may, be asked."""
+        if instance.spec.suspend:
+            self._pause(instance)
+            return
         connection = self._connections.present(instance.key)
         problem = ""
         try:
@@ -194,6 +200,7 @@ def _member(instance: Instance, problem: str, connection: GrafanaInstance | None
         adopters=admission_of(instance.spec.allowed_adopters, home),
         mode=instance.spec.mode,
         is_leaving=instance.metadata.deletion_timestamp is not None,
+        is_suspended=bool(instance.spec.suspend),
         problem=problem,
         connection=connection,
     )
