@@ -141,8 +141,8 @@ class DataSourceController:
         # Without a default instance, on the other hand, it is unknown where to live: all stays.
         lives_nowhere = not keys and resource.spec.instance_selector is not None
         lives = (_is_held(resource.recorded(key), outcome) for key, (outcome, _) in found.items())
-        if lives_nowhere or any(lives):
-            found |= await self._leave_others(looked, keys)
+        may_leave = lives_nowhere or any(lives)
+        found |= await self._leave_others(looked, keys, may_leave=may_leave)
         again = _combine([*others, *(again for _, again in found.values())])
         outcomes = {key: outcome for key, (outcome, _) in found.items()}
         report = self._report(looked, outcomes, trouble=trouble, keys=keys)
@@ -194,14 +194,14 @@ class DataSourceController:
     # --- away from an instance
 
     async def _leave_others(
-        self, looked: Looked, keys: list[InstanceKey]
+        self, looked: Looked, keys: list[InstanceKey], *, may_leave: bool
     ) -> dict[InstanceKey, _Found]:
         """Leave where the resource lived: only once it lives elsewhere, or is to live nowhere."""
         # An instance that was relabelled during this look is left by the next one.
         wanted = {*keys, *self._parts.targets.keys_of(looked.resource)}
-        recorded = [instance.key for instance in looked.resource.status.instances]
-        jobs = {key: self._leave(looked, key, keys) for key in recorded if key not in wanted}
-        return await _gather(jobs)
+        others = [i.key for i in looked.resource.status.instances if i.key not in wanted]
+        left = [key for key in others if may_leave or not await self._may_hold(looked, key)]
+        return await _gather({key: self._leave(looked, key, keys) for key in left})
 
     async def _leave(
         self, looked: Looked, key: InstanceKey, keys: list[InstanceKey]
@@ -237,6 +237,8 @@ class DataSourceController:
         return self._verdict(looked, self._report(looked, outcomes), again)
 
     async def _clean_up(self, looked: Looked, key: InstanceKey) -> tuple[Outcome, Again]:
+        if not await self._may_hold(looked, key):
+            return Released(None, "Grafana never held the data source there"), Again()
         try:
             outcome = await self._parts.remover.clean_up(looked, key)
         except Closed:
@@ -244,6 +246,16 @@ class DataSourceController:
         except (GrafanaError, ReconcileError) as error:
             return _blocked(error, key)
         return outcome, _soon(outcome) if isinstance(outcome, Deferred) else Again()
+
+    async def _may_hold(self, looked: Looked, key: InstanceKey) -> bool:
+        """Whether status records a data source there, or a write may have gone unrecorded.
+
+        What goes on at an instance that never admitted the resource is none of its business.
+        """
+        recorded = looked.resource.recorded(key)
+        if recorded is not None and recorded.id is not None:
+            return True
+        return looked.has_finalizer and await self._parts.targets.admits(key, looked.resource)
 
     # --- what is told of it
 
