@@ -168,7 +168,7 @@ def _may_live_on(instance: InstanceKey, raw: Json | None) -> bool:
         return False
     recorded = raw.get("status", {}).get("instances", [])
     ours = [one for one in recorded if (one["namespace"], one["name"]) == instance]
-    return all("id" in one or one["reason"] != Reason.INSTANCE_NOT_ALLOWED for one in ours)
+    return all("id" in one or one.get("reason") != Reason.INSTANCE_NOT_ALLOWED for one in ours)
 
 
 def _parse(raw: Json | None) -> DataSource | None:
