@@ -48,10 +48,12 @@ class Relations:
         if raw["kind"] == INSTANCE.kind:
             return INSTANCE.kind
         spec, home = raw.get("spec", {}), raw["metadata"]["namespace"]
-        if reference := spec.get("instanceRef"):
-            return InstanceKey(reference.get("namespace", home), reference["name"])
-        if selector := spec.get("instanceSelector"):
-            return InstanceKey(selector.get("namespace", home), ANY)
+        # Not parsed: it is asked for at every turn, and nothing may go wrong here.
+        match spec:
+            case {"instanceRef": {"name": str(name), **rest}}:
+                return InstanceKey(str(rest.get("namespace") or home), name)
+            case {"instanceSelector": {**selector}}:
+                return InstanceKey(str(selector.get("namespace") or home), ANY)
         return self._default
 
     def _of_instance(self, raw: Json) -> list[Reference]:

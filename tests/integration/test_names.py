@@ -1,4 +1,4 @@
-"""Display names: one of several resources gets the name, and those that swap names all get theirs."""
+"""Display names: one of several resources gets it, and those that swap names all get theirs."""
 
 import pytest
 

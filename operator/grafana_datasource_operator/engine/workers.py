@@ -152,7 +152,7 @@ class Workers:
         return self._locks.setdefault(key, asyncio.Lock())
 
     async def _check(self, key: ObjectKey) -> None:
-        """Ask how what a resource describes is doing; looks that are waiting go first."""
+        """Ask how what a resource describes is doing; looks that wait in its lane go first."""
         raw = self._engine.view.get(key)
         if raw is None:
             return

@@ -1,8 +1,9 @@
 """Who goes first where several resources want what only one can have on an instance."""
 
-from ..api.datasource import AdoptionPolicy, DataSource, SyncStatus
+from ..api.datasource import AdoptionPolicy, DataSource
 from ..api.names import InstanceKey
-from ..api.reasons import STALLED_REASONS, ConditionStatus, Reason
+from ..api.reasons import STALLED_REASONS, ConditionStatus, ConditionType, Reason
+from ..status.conditions import find_condition
 from .peers import Peers
 from .targets import Targets
 
@@ -15,6 +16,7 @@ _IN_THE_QUEUE = frozenset(
     }
 )
 """Who is stalled for one of these waits for its turn; for another one it is out of the running."""
+_OUT = STALLED_REASONS - _IN_THE_QUEUE
 
 
 class Contest:
@@ -61,14 +63,20 @@ class Contest:
             one
             for one in resources
             if instance in self._targets.keys_of(one)
-            and not _is_out(one.recorded(instance))
+            and not _is_out(one, instance)
             and await self._targets.admits(instance, one)
         ]
 
 
-def _is_out(recorded: SyncStatus | None) -> bool:
+def _is_out(one: DataSource, instance: InstanceKey) -> bool:
+    """Whether it needs a person before it can have anything there."""
+    recorded = one.recorded(instance)
+    if recorded is not None:
+        return recorded.synced is ConditionStatus.FALSE and recorded.reason in _OUT
+    ready = find_condition(one.status.conditions, ConditionType.READY)
     return (
-        recorded is not None
-        and recorded.synced is ConditionStatus.FALSE
-        and recorded.reason in STALLED_REASONS - _IN_THE_QUEUE
+        ready is not None
+        and ready.status is ConditionStatus.FALSE
+        and ready.reason in _OUT
+        and ready.observed_generation == one.metadata.generation
     )

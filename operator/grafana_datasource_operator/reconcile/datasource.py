@@ -257,8 +257,10 @@ class DataSourceReconciler:
         way = await self._names.resolve(desired, state, grafana)
         if isinstance(way, ReconcileError):
             raise way
+        if way is None and isinstance(error, errors.AlreadyExists):
+            return Deferred(grafana.spacing.delay(desired.uid))
         if way is None:
-            raise explain(error, desired) from None
+            raise explain(error) from None
         body = update_body(replace(desired, name=way), state, adopting=action is Action.ADOPTED)
         await grafana.write(desired.uid, lambda c: c.update_data_source(state.id, body))
         return Deferred(grafana.spacing.delay(desired.uid))

@@ -34,6 +34,8 @@ class DisplayNames:
     ) -> str | ReconcileError | None:
         """What to do about the name in `desired`, which Grafana refuses.
 
+        Who holds it is asked by name: the list may be cut.
+
         Args:
             desired: wants the name.
             held: what it is now; None where it does not exist yet.
@@ -42,16 +44,18 @@ class DisplayNames:
         Returns:
             A name to pass through, an error to tell, or None where the name is free by now.
         """
-        listed = await grafana.read(lambda client: client.list_data_sources())
-        by_name = {state.name: state for state in listed}
-        holder = by_name.get(desired.name)
+        name = desired.name
+        holder = await grafana.read(lambda client: client.get_data_source_by_name(name))
         if holder is None or holder.uid == desired.uid:
             return None
         conflict = explain(errors.AlreadyExists("the name is taken"), desired)
         if self._wanted_name(holder) in (None, holder.name):
             return conflict
-        if held is not None and self._is_to_step_aside(desired.uid, holder, by_name):
-            return parked_name(desired.name, desired.uid)
+        if held is not None:
+            listed = await grafana.read(lambda client: client.list_data_sources())
+            by_name = {state.name: state for state in listed}
+            if self._is_to_step_aside(desired.uid, holder, by_name):
+                return parked_name(name, desired.uid)
         return Stalled(conflict.reason, conflict.message, retry_after=SOON_SECONDS)
 
     def _wanted_name(self, state: DataSourceState) -> str | None:

@@ -136,10 +136,11 @@ class InstanceController:
             and instance.spec.deletion_policy is DeletionPolicy.DELETE
             and instance.metadata.annotations.get(FORCE_DELETE) != "true"
         )
-        if FINALIZER in instance.metadata.finalizers and not stays:
-            await self._resources.remove_finalizer(raw)
-            return Verdict("Released", Again())
-        if FINALIZER not in instance.metadata.finalizers:
+        is_held = FINALIZER in instance.metadata.finalizers
+        if not (is_held and stays):
+            self._close_to_new_users(instance)
+            if is_held:
+                await self._resources.remove_finalizer(raw)
             return Verdict("Released", Again())
         await self._keep_for_users(instance)
         names = ", ".join(f"{key.namespace}/{key.name}" for key in users[:3])
@@ -152,6 +153,12 @@ class InstanceController:
         verdict = self._verdict(instance, outcome)
         # Who turns out never to have been admitted gives up nothing that would tell us.
         return replace(verdict, again=Again(after=STALLED_RECHECK_SECONDS))
+
+    def _close_to_new_users(self, instance: Instance) -> None:
+        """It may stay for as long as others hold it back."""
+        connection = self._connections.present(instance.key)
+        problem = "" if connection else "is being deleted"
+        self._fleet.put(_member(instance, problem, connection))
 
     async def _keep_for_users(self, instance: Instance) -> None:
         """Its users can be cleaned up as long as its Grafana can, and may, be asked."""
@@ -168,9 +175,9 @@ class InstanceController:
 
     async def _refuse(self, key: InstanceKey, raw: Json, error: ValidationError) -> Verdict:
         """The installed CRD let through what these models do not know."""
-        self._fleet.put(Member(key, problem="cannot be used (InvalidSpec)"))
-        kept = {k: v for k, v in raw.get("spec", {}).items() if (k, v) == _ORPHAN}
-        instance = parse_instance({**raw, "spec": {"url": "unreadable", "auth": {}, **kept}})
+        instance = _without_spec(raw)
+        present = self._connections.present(key)
+        self._fleet.put(_member(instance, "cannot be used (InvalidSpec)", present))
         if instance.metadata.deletion_timestamp:
             return await self._delete(instance, raw)
         failure = unreadable(error)
@@ -189,6 +196,12 @@ class InstanceController:
             events=events,
             message=message,
         )
+
+
+def _without_spec(raw: Json) -> Instance:
+    """As much of an instance with an unreadable spec as its status and its deletion need."""
+    kept = {k: v for k, v in raw.get("spec", {}).items() if (k, v) == _ORPHAN}
+    return parse_instance({**raw, "spec": {"url": "http://unreadable", "auth": {}, **kept}})
 
 
 def _member(instance: Instance, problem: str, connection: GrafanaInstance | None) -> Member:

@@ -130,7 +130,7 @@ class DataSourceRemover:
                 "the operator's settings name no Grafana any more; ask who runs the operator to set"
                 " GDSO_GRAFANA_URL"
             )
-        if await self._instances.get(key.namespace, key.name) is not None:
+        if await self._instances.exists(key.namespace, key.name):
             raise _blocked(
                 f"GrafanaInstance {key} is out of the operator's sight; ask who runs the operator"
                 " to watch its namespace"
