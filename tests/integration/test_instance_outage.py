@@ -1,7 +1,14 @@
 """An instance that cannot be asked: told at once where it matters, quiet, and found back soon."""
 
 from tests.integration.metrics import total
-from tests.integration.place import CHANGED, PLAIN, Place, most_in_flight, numbered, posts
+from tests.integration.populated_instance import (
+    CHANGED,
+    PLAIN,
+    PopulatedInstance,
+    most_in_flight,
+    numbered,
+    posts,
+)
 from tests.integration.sandbox import INSTANCE, SECONDS, Sandbox, ready_of
 from tests.integration.standing import shared_sandbox, standing_sandbox
 from tests.servers.faults import requests_of
@@ -27,7 +34,7 @@ def wait_for_looks_in_vain(sandbox: Sandbox, least: float) -> None:
 def test_of_a_hundred_resources_only_those_that_wait_are_written_and_twice_each(
     shared: Sandbox,
 ) -> None:
-    place = Place(shared, "hundred")
+    place = PopulatedInstance(shared, "hundred")
     names = numbered("hundred", 100)
     waiting, asked = names[:10], names[10:20]
     place.apply(names)
@@ -63,7 +70,7 @@ def test_of_a_hundred_resources_only_those_that_wait_are_written_and_twice_each(
 def test_looks_that_are_overdue_make_ready_unknown_once_however_long_it_lasts(
     shared: Sandbox,
 ) -> None:
-    place = Place(shared, "overdue")
+    place = PopulatedInstance(shared, "overdue")
     names = numbered("overdue", 20)
     place.apply(names, resyncInterval="2s")
     place.wait_ready(names)
@@ -78,7 +85,7 @@ def test_looks_that_are_overdue_make_ready_unknown_once_however_long_it_lasts(
 
 
 def test_those_that_waited_come_back_once_each_and_few_at_a_time(shared: Sandbox) -> None:
-    place = Place(shared, "comeback", maxConcurrentRequests=3)
+    place = PopulatedInstance(shared, "comeback", maxConcurrentRequests=3)
     names = numbered("comeback", 60)
     place.apply(["canary"])
     place.wait_ready(["canary"])
@@ -96,7 +103,7 @@ def test_those_that_waited_come_back_once_each_and_few_at_a_time(shared: Sandbox
 
 
 def test_another_kind_of_trouble_is_told_by_the_instance(shared: Sandbox) -> None:
-    place = Place(shared, "changing")
+    place = PopulatedInstance(shared, "changing")
     with place.proxy.refusing():
         place.apply(["changing"])
         place.wait_told("GrafanaUnreachable", "connecting failed")
@@ -111,7 +118,7 @@ def test_another_kind_of_trouble_is_told_by_the_instance(shared: Sandbox) -> Non
 
 
 def test_a_database_that_is_away_pauses_the_instance_until_it_is_back(shared: Sandbox) -> None:
-    place = Place(shared, "locked")
+    place = PopulatedInstance(shared, "locked")
     names = numbered("locked", 20)
     fault = place.proxy.answer(500, JSON, LOCKED)
     place.apply(names)
@@ -125,7 +132,7 @@ def test_a_database_that_is_away_pauses_the_instance_until_it_is_back(shared: Sa
 
 
 def test_a_body_that_a_proxy_refuses_touches_only_its_own_resource(shared: Sandbox) -> None:
-    place = Place(shared, "picky")
+    place = PopulatedInstance(shared, "picky")
     kept = shared.get("picky", kind=INSTANCE)
     fault = place.proxy.answer(
         413,
@@ -146,7 +153,7 @@ def test_a_body_that_a_proxy_refuses_touches_only_its_own_resource(shared: Sandb
 
 
 def test_someone_who_wrote_in_between_is_read_again_and_never_told(shared: Sandbox) -> None:
-    place = Place(shared, "stale")
+    place = PopulatedInstance(shared, "stale")
     place.apply(["stale"])
     place.wait_ready(["stale"])
     kube, grafana = shared.audit.mark(), place.proxy.mark()
@@ -168,14 +175,14 @@ def test_someone_who_wrote_in_between_is_read_again_and_never_told(shared: Sandb
 # --- credentials
 
 
-def refuse_tokens(place: Place) -> None:
+def refuse_tokens(place: PopulatedInstance) -> None:
     """Somebody deletes the operator's service account in Grafana."""
     client = place.target.client
     for account in client.get("serviceaccounts/search").json()["serviceAccounts"]:
         client.delete(f"serviceaccounts/{account['id']}").raise_for_status()
 
 
-def sent_with(place: Place, token: str, since: int) -> list[str]:
+def sent_with(place: PopulatedInstance, token: str, since: int) -> list[str]:
     """What was asked with a token."""
     wanted = f"Bearer {token}"
     found = place.proxy.since(since)
@@ -183,7 +190,7 @@ def sent_with(place: Place, token: str, since: int) -> list[str]:
 
 
 def test_a_revoked_token_is_tried_once_and_its_new_secret_ends_the_pause(shared: Sandbox) -> None:
-    place = Place(shared, "revoked")
+    place = PopulatedInstance(shared, "revoked")
     names = numbered("revoked", 20)
     place.apply(names)
     place.wait_ready(names)
@@ -210,7 +217,7 @@ def test_a_revoked_token_is_tried_once_and_its_new_secret_ends_the_pause(shared:
 
 
 def test_a_token_that_may_not_write_is_told_by_permission_and_exchanged(shared: Sandbox) -> None:
-    place = Place(shared, "viewer")
+    place = PopulatedInstance(shared, "viewer")
     viewer = place.target.server.create_token(role="Viewer", org_id=place.target.org_id)
     shared.apply_secret("viewer-token", {"token": viewer})
     eventually(lambda: sent_with(place, viewer, 0), bool, SECONDS, "the viewer to be tried")
@@ -227,7 +234,7 @@ def test_a_token_that_may_not_write_is_told_by_permission_and_exchanged(shared: 
 
 
 def test_deletions_wait_for_their_grafana_alone_and_go_when_it_is_back(shared: Sandbox) -> None:
-    gone, there = Place(shared, "gone"), Place(shared, "there")
+    gone, there = PopulatedInstance(shared, "gone"), PopulatedInstance(shared, "there")
     blocked, free = numbered("blocked", 5), numbered("free", 5)
     gone.apply(blocked)
     there.apply(free)
@@ -250,7 +257,7 @@ def test_deletions_wait_for_their_grafana_alone_and_go_when_it_is_back(shared: S
 
 
 def test_an_instance_that_goes_during_an_outage_takes_its_series_along(shared: Sandbox) -> None:
-    place = Place(shared, "leaving", timeout="2s", deletionPolicy="Orphan")
+    place = PopulatedInstance(shared, "leaving", timeout="2s", deletionPolicy="Orphan")
     place.apply(["leaving"])
     place.wait_ready(["leaving"])
     assert place.metric("gdso_grafana_requests_total") == len(place.proxy.requests)

@@ -72,15 +72,22 @@ class Workers:
         work: Callable[[ObjectKey], Awaitable[None]],
     ) -> None:
         """Begin whatever the queue gives out: its lanes bound how much that is."""
-        stopping = asyncio.ensure_future(self._stopping.wait())
         async with asyncio.TaskGroup() as group:
-            while not self._stopping.is_set():
-                getting = asyncio.ensure_future(queue.get())
-                await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not getting.done():
-                    getting.cancel()
-                    return
-                group.create_task(self._work_off(queue, getting.result(), work))
+            while (key := await self._next_of(queue)) is not None:
+                group.create_task(self._work_off(queue, key, work))
+
+    async def _next_of(self, queue: WorkQueue[ObjectKey]) -> ObjectKey | None:
+        """The next key; None once there is to be no more."""
+        if self._stopping.is_set():
+            return None
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        getting = asyncio.ensure_future(queue.get())
+        try:
+            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return getting.result() if getting.done() else None
+        finally:
+            getting.cancel()
+            stopping.cancel()
 
     async def _work_off(
         self,

@@ -27,7 +27,7 @@ def numbered(prefix: str, count: int) -> list[str]:
     return [f"{prefix}-{number:03}" for number in range(count)]
 
 
-class Place:
+class PopulatedInstance:
     """One instance; its resources refer to it by name."""
 
     def __init__(self, sandbox: Sandbox, name: str, **spec: Any) -> None:
