@@ -224,7 +224,7 @@ def table(sandbox_on_every_grafana: Sandbox, echo: EchoServer) -> Table:
     for name in REFERRED:
         sandbox.apply(name, {**QUIET, **LOKI})
     table = Table(sandbox, echo)
-    sandbox.start_operator(GDSO_RESYNC_INTERVAL="2s")
+    sandbox.start_operator(GDSO_RESYNC_INTERVAL="3s")
     for row in table.rows:
         table.apply(row.made, row.cell.before)
     table.apply_new()

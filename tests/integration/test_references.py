@@ -84,7 +84,7 @@ def test_who_refers_to_nothing_yet_waits_and_goes_on_by_itself(shared: Sandbox) 
     message = ready_of(waiting)["message"]
     assert message.startswith("spec.jsonData.tracesToLogsV2.datasourceUid: GrafanaDataSource")
     assert '"late" does not exist' in message
-    assert shared.target.requests(mark) == []
+    assert shared.target.writes(mark) == []
     assert waiting["metadata"].get("finalizers") is None
 
     shared.apply("late", {**LOKI, **QUIET})
@@ -151,6 +151,6 @@ def test_what_is_no_reference_in_form_is_refused_by_its_place(shared: Sandbox, c
     shared.apply(name, {**TEMPO, "jsonData": json_data})
     refused = shared.wait_for_reason(name, "InvalidSpec", message=problem)
     assert ready_of(refused)["message"].startswith(f"{place}: ")
-    assert shared.target.requests(mark) == []
+    assert shared.target.writes(mark) == []
     shared.apply(name, {**TEMPO, **QUIET, "jsonData": {"right": refer_to(name)}})
     shared.wait_ready(name)

@@ -85,7 +85,7 @@ def test_a_change_is_sent_at_once_and_what_is_missing_is_waited_for(
     shared.apply(name, spec)
     waiting = shared.wait_for_reason(name, f"WaitingFor{kind}")
     assert ready_of(waiting)["message"].startswith(f'spec.valuesFrom[0]: {kind} "{name}" ')
-    assert shared.target.requests(mark) == []
+    assert shared.target.writes(mark) == []
 
     first, second = canary(), canary()
     put(shared, kind, name, {"value": first})
@@ -159,7 +159,7 @@ def test_a_pointer_that_leads_nowhere_is_refused_with_its_path(shared: Sandbox, 
     shared.apply(name, {**LOKI, "jsonData": {"list": [], "text": "x"}, "valuesFrom": entries})
     refused = shared.wait_for_reason(name, "InvalidSpec")
     assert ready_of(refused)["message"].startswith(message)
-    assert shared.target.requests(mark) == []
+    assert shared.target.writes(mark) == []
 
 
 # --- nobody reads what came from a Secret; the sandbox looks for it everywhere after each test
