@@ -30,7 +30,7 @@ from tests.servers.grafana_choice import (
     real_choices,
 )
 from tests.servers.grafana_doubles import GrafanaDoubleServer
-from tests.servers.grafana_homes import GrafanaMissingError, find_grafanas
+from tests.servers.grafana_homes import GrafanaMissingError
 from tests.servers.kubernetes import Kubernetes, KubernetesServer
 from tests.servers.kubernetes_binaries import (
     KubernetesBinaries,
@@ -86,7 +86,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     try:
-        find_grafanas()
+        main_choice()
     except GrafanaMissingError as error:
         raise pytest.UsageError(str(error)) from error
 

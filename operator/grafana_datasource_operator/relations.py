@@ -1,6 +1,6 @@
 """Who refers to what, as the engine knows it: keys and references instead of specs."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from .api.datasource import DataSource, DataSourceSpec, parse_data_source
 from .api.instance import InstanceSpec
@@ -9,6 +9,7 @@ from .api.model import Json
 from .api.names import DATA_SOURCE, FINALIZER, INSTANCE, InstanceKey, ObjectKey
 from .api.reasons import Reason
 from .engine.view import Reference, View
+from .payload.datasource import plain_name
 from .payload.identity import derive_uid
 from .payload.inputs import needs_of
 from .reconcile.instance_contents import config_maps_of, secrets_of
@@ -18,6 +19,7 @@ CONFIG_MAP = "ConfigMap"
 ANY = "*"
 """Name of a reference to all instances of a namespace, from which a selector chooses."""
 _UID = "uid"
+_NAME = "name"
 _DEFAULT = "default"
 
 
@@ -69,7 +71,7 @@ class Relations:
             *(Reference(CONFIG_MAP, meta.namespace, name) for name in needs.config_maps),
             *(Reference(DATA_SOURCE.kind, meta.namespace, name) for name in needs.data_sources),
             *(Reference(INSTANCE.kind, *key) for key in self._instances_of(raw, spec)),
-            *contested_by(meta, spec),
+            *contested_by(meta, spec, self._instances_of(raw, spec)),
         ]
 
     def _instances_of(self, raw: Json, spec: DataSourceSpec) -> set[InstanceKey]:
@@ -86,15 +88,25 @@ class Relations:
         return keys
 
 
-def contested_by(meta: ObjectMeta, spec: DataSourceSpec) -> list[Reference]:
-    """What only one resource can have."""
-    uid = spec.uid or derive_uid(meta.namespace, meta.name)
-    wants_default = [_default_reference()] if spec.is_default else []
-    return [_uid_reference(uid), *wants_default]
+def contested_by(
+    meta: ObjectMeta, spec: DataSourceSpec, instances: Iterable[InstanceKey] = ()
+) -> list[Reference]:
+    """What only one resource can have: anywhere, and once more on each instance that it leaves."""
+    wanted = [_uid_reference(spec.uid or derive_uid(meta.namespace, meta.name))]
+    if (name := plain_name(meta, spec)) is not None:
+        wanted.append(_name_reference(name))
+    if spec.is_default:
+        wanted.append(_default_reference())
+    there = [one._replace(namespace=str(key)) for one in wanted for key in instances]
+    return [*wanted, *there]
 
 
 def _uid_reference(uid: str) -> Reference:
     return Reference(_UID, "", uid, is_contested=True)
+
+
+def _name_reference(name: str) -> Reference:
+    return Reference(_NAME, "", name, is_contested=True)
 
 
 def _default_reference() -> Reference:
@@ -128,6 +140,10 @@ class ViewPeers:
         """Resources that are not being deleted and want this uid."""
         return self._active(_uid_reference(uid))
 
+    def with_name(self, name: str) -> list[DataSource]:
+        """Resources that are not being deleted and want this display name."""
+        return self._active(_name_reference(name))
+
     def wanting_default(self) -> list[DataSource]:
         """Resources that are not being deleted and want to be the default of an organization."""
         return self._active(_default_reference())
@@ -152,7 +168,7 @@ def _may_live_on(instance: InstanceKey, raw: Json | None) -> bool:
         return False
     recorded = raw.get("status", {}).get("instances", [])
     ours = [one for one in recorded if (one["namespace"], one["name"]) == instance]
-    return all("id" in one or one["reason"] != Reason.INSTANCE_NOT_ALLOWED for one in ours)
+    return all("id" in one or one.get("reason") != Reason.INSTANCE_NOT_ALLOWED for one in ours)
 
 
 def _parse(raw: Json | None) -> DataSource | None:

@@ -27,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--admin-password", default="admin")
     parser.add_argument("--datasource-limit", type=int, default=5000, metavar="N")
     parser.add_argument("--quota", type=int, metavar="N", help="data sources per organisation")
+    parser.add_argument("--hide-version", action="store_true", help="from /api/health")
     parser.add_argument("--provisioning", type=Path, metavar="FOLDER", help="of data source files")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keeps everything for a restart")
     parser.add_argument("--seed", type=int, help="of the uids that are made up")
@@ -35,7 +36,7 @@ def _arguments() -> argparse.Namespace:
 
 async def _serve(arguments: argparse.Namespace) -> None:
     version = VERSIONS[arguments.version]
-    limits = Limits(arguments.datasource_limit, arguments.quota)
+    limits = Limits(arguments.datasource_limit, arguments.quota, arguments.hide_version)
     storage = Storage(arguments.state)
     grafana = Grafana(
         version, limits, arguments.seed, storage=storage, files=arguments.provisioning

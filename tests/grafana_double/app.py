@@ -48,10 +48,10 @@ def make_app(grafana: Grafana, credentials: Credentials, accounts: Accounts) -> 
     app = web.Application(
         client_max_size=_LARGEST_BODY, middlewares=[_middleware(grafana.version, credentials)]
     )
-    app.router.add_get("/api/health", _health_of(grafana.version))
+    app.router.add_get("/api/health", _health_of(grafana))
     entry = _Entry(grafana, credentials, accounts)
     app.cleanup_ctx.append(entry.connect)
-    for route in _ROUTES:
+    for route in (*_ROUTES, Route("GET", "/api/frontend/settings", None, _frontend_settings)):
         if route.exists(grafana.version):
             entry.add(app, route)
     return app
@@ -94,11 +94,22 @@ class _Entry:
         )
 
 
-def _health_of(version: Version) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _health_of(grafana: Grafana) -> Callable[[web.Request], Awaitable[web.Response]]:
+    shown = {} if grafana.limits.hides_version else _build(grafana.version)
+
     async def health_of_server(_request: web.Request) -> web.Response:
-        return context_answer({"database": "ok", "version": version.name, "commit": version.commit})
+        return context_answer({"database": "ok", **shown})
 
     return health_of_server
+
+
+async def _frontend_settings(call: Call) -> web.Response:
+    """Of the many, those that tell what runs here: to whoever is signed in."""
+    return context_answer({"buildInfo": _build(call.version)})
+
+
+def _build(version: Version) -> dict[str, object]:
+    return {"version": version.name, "commit": version.commit}
 
 
 def _middleware(version: Version, credentials: Credentials) -> Middleware:

@@ -39,6 +39,7 @@ class GrafanaDouble:
         admin_password: str = "admin",
         datasource_limit: int | None = None,
         quota: int | None = None,
+        hide_version: bool = False,
         provisioned: bool = False,
         seed: int | None = None,
         directory: Path | None = None,
@@ -63,6 +64,8 @@ class GrafanaDouble:
             "--seed": seed,
         }
         given = [f"{name}={value}" for name, value in options.items() if value is not None]
+        if hide_version:
+            given.append("--hide-version")
         argv = [sys.executable, "-m", "tests.grafana_double", *given]
         server = ServerProcess(
             f"grafana double {version}", argv, folder / "log", cwd=_PROJECT, outlive=outlive

@@ -171,6 +171,8 @@ class Limits:
     """`[datasources] datasource_limit`: where the list ends without a word."""
     data_sources_per_org: int | None = None
     """`[quota] org_data_source`; None: no quota."""
+    hides_version: bool = False
+    """`[auth.anonymous] hide_version`: from `/api/health`."""
 
 
 class Grafana:

@@ -73,6 +73,14 @@ def test_contract_tests_run_against_real_servers_and_every_double(tmp_path: Path
     assert str(main_choice()) == "11.0.0-server"
 
 
+def test_one_of_them_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDSO_TEST_GRAFANA", "9.4.0-pre-double")
+    assert str(main_choice()) == "9.4.0-pre-double"
+    monkeypatch.setenv("GDSO_TEST_GRAFANA", "7.5.0-double")
+    with pytest.raises(GrafanaMissingError, match=r"none of 8\.5\.9-double, "):
+        main_choice()
+
+
 def test_tests_on_every_version_take_the_double_only_where_no_server_is(tmp_path: Path) -> None:
     for version in ("9.4.0-pre", "11.0.0"):
         make_home(tmp_path / "cache" / "grafana" / version, version)

@@ -37,10 +37,10 @@ class GrafanaDoubleServer:
         provisioned: bool = False,
         outlive: bool = False,
     ) -> None:
-        """Of Grafana's `settings` it knows the data source limit and quota."""
+        """Of Grafana's `settings` it knows data source limit, quota and hidden version."""
         self.version = version
         self.directory = directory
-        self._limit, self._quota = _limits(settings or {})
+        self._limit, self._quota, self._hide_version = _read(settings or {})
         self._provisioned = provisioned
         self._outlive = outlive
         self._double: GrafanaDouble | None = None
@@ -58,6 +58,7 @@ class GrafanaDoubleServer:
             port=free_port(),
             datasource_limit=self._limit,
             quota=self._quota,
+            hide_version=self._hide_version,
             provisioned=self._provisioned,
             directory=self.directory,
             outlive=self._outlive,
@@ -116,13 +117,14 @@ class GrafanaDoubleServer:
         self.stop()
 
 
-def _limits(settings: Settings) -> tuple[int | None, int | None]:
+def _read(settings: Settings) -> tuple[int | None, int | None, bool]:
     left = {
         (section, key): value for section, keys in settings.items() for key, value in keys.items()
     }
     limit = left.pop(("datasources", "datasource_limit"), None)
     enabled = left.pop(("quota", "enabled"), "false") == "true"
     quota = left.pop(("quota", "org_data_source"), None) if enabled else None
+    hides_version = left.pop(("auth.anonymous", "hide_version"), "false") == "true"
     if left:
         raise NotInDoubleError(f"the double has no setting {sorted(left)}")
-    return (int(limit) if limit else None, int(quota) if quota else None)
+    return (int(limit) if limit else None, int(quota) if quota else None, hides_version)

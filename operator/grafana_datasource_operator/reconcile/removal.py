@@ -61,6 +61,8 @@ class DataSourceRemover:
             return await self._delete(looked, key)
         try:
             return await self._orphan(looked, key)
+        except errors.Closed:
+            raise
         except (errors.GrafanaError, Retrying):
             return Released(Action.ORPHANED, "Left the data source in Grafana, with our mark")
 

@@ -7,15 +7,14 @@ import yaml
 
 from grafana_datasource_operator.cli import main
 
-NAME = "gdso.dev_grafanadatasources.yaml"
+PLURALS = ["grafanadatasources", "grafanainstances"]
 
 
 def test_definitions_are_printed_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["crds"]) == 0
     documents = list(yaml.safe_load_all(capsys.readouterr().out))
-    assert [document["metadata"]["name"] for document in documents] == [
-        "grafanadatasources.gdso.dev"
-    ]
+    names = sorted(document["metadata"]["name"] for document in documents)
+    assert names == [f"{plural}.gdso.dev" for plural in PLURALS]
 
 
 def test_definitions_are_written_as_files_and_a_second_time_the_same(
@@ -25,6 +24,8 @@ def test_definitions_are_written_as_files_and_a_second_time_the_same(
     for _ in range(2):
         assert main(["crds", "--output-dir", str(directory)]) == 0
         assert capsys.readouterr().out == ""
-        assert [path.name for path in directory.iterdir()] == [NAME]
+        files = sorted(directory.iterdir())
+        assert [path.name for path in files] == [f"gdso.dev_{plural}.yaml" for plural in PLURALS]
     main(["crds"])
-    assert (directory / NAME).read_text() == capsys.readouterr().out
+    printed = capsys.readouterr().out.split("---\n")
+    assert sorted(printed) == sorted(path.read_text() for path in files)

@@ -143,11 +143,11 @@ async def test_those_that_wait_for_grafana_are_looked_at_once_when_it_is_back() 
         for name in ("a", "b"):
             engine.observe(_raw(name))
         await _wanted(engine)
-        engine.await_recovery(_key("a"))
-        engine.await_recovery(_key("a"))
-        engine.recover()
+        engine.await_recovery(_key("a"), "main")
+        engine.await_recovery(_key("a"), "main")
+        engine.recover("main")
         assert await _wanted(engine) == ["a"]
-        engine.recover()
+        engine.recover("main")
         assert await _wanted(engine) == []
 
 
@@ -156,9 +156,9 @@ async def test_what_went_meanwhile_is_not_looked_at_when_grafana_is_back() -> No
     async with an_engine() as engine:
         engine.observe(_raw())
         await _wanted(engine)
-        engine.await_recovery(_key())
+        engine.await_recovery(_key(), "main")
         engine.observe(_raw(), deleted=True)
-        engine.recover()
+        engine.recover("main")
         assert await _wanted(engine) == []
 
 

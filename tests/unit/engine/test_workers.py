@@ -10,8 +10,9 @@ from prometheus_client import REGISTRY
 
 from grafana_datasource_operator.api.names import ObjectKey
 from grafana_datasource_operator.engine.engine import Engine
+from grafana_datasource_operator.engine.queue import LANE_WIDTH
 from grafana_datasource_operator.engine.view import View
-from grafana_datasource_operator.engine.workers import SLOW_SECONDS, WORKERS, Workers
+from grafana_datasource_operator.engine.workers import SLOW_SECONDS, Workers
 from grafana_datasource_operator.kube.errors import ConflictError, KubeError, NotFoundError
 from grafana_datasource_operator.kube.events import EventPoster
 from grafana_datasource_operator.kube.resources import Resources
@@ -101,7 +102,7 @@ def _failing(error: Exception) -> Look:
 
 
 @in_virtual_time
-async def test_looks_run_side_by_side_up_to_the_number_of_workers() -> None:
+async def test_looks_run_side_by_side_up_to_the_width_of_a_lane() -> None:
     gate = asyncio.Event()
 
     async def wait(_: str) -> Verdict:
@@ -109,13 +110,13 @@ async def test_looks_run_side_by_side_up_to_the_number_of_workers() -> None:
         return DONE
 
     world = World(wait)
-    for number in range(WORKERS + 5):
+    for number in range(LANE_WIDTH + 5):
         world.add(f"ds-{number:02d}")
     await let_others_run(200)
-    assert len(world.looks) == WORKERS
+    assert len(world.looks) == LANE_WIDTH
     gate.set()
     await asyncio.sleep(1)
-    assert len(world.looks) == WORKERS + 5
+    assert len(world.looks) == LANE_WIDTH + 5
     await world.close()
 
 
@@ -185,7 +186,7 @@ async def test_events_are_posted_about_the_resource() -> None:
     [
         (Again(), [0]),
         (Again(after=100), [0, 100, 200]),
-        (Again(on_recovery=True), [0]),
+        (Again(on_recovery=frozenset({"main"})), [0]),
     ],
 )
 @in_virtual_time
@@ -212,11 +213,16 @@ async def test_looks_that_back_off_become_rare_until_something_changes() -> None
 
 @in_virtual_time
 async def test_recovery_brings_those_back_who_wait_for_it() -> None:
-    world = World(_answering(Verdict("GrafanaError", Again(backoff=True, on_recovery=True))))
+    world = World(
+        _answering(Verdict("GrafanaError", Again(backoff=True, on_recovery=frozenset({"main"}))))
+    )
     world.add("a")
     await asyncio.sleep(3000)
     looks = len(world.looks)
-    world.engine.recover()
+    world.engine.recover("other")
+    await asyncio.sleep(0.1)
+    assert len(world.looks) == looks
+    world.engine.recover("main")
     await asyncio.sleep(0.1)
     assert len(world.looks) == looks + 1
     await world.close()

@@ -3,11 +3,9 @@
 from typing import Any
 
 import pytest
-from grafana_datasource_operator.kube.secrets import SecretReader
-from pydantic import SecretStr
 
 from grafana_datasource_operator.api.names import DATA_SOURCE, FINALIZER
-from grafana_datasource_operator.kube.errors import ConflictError, KubeError, NotFoundError
+from grafana_datasource_operator.kube.errors import ConflictError, NotFoundError
 from grafana_datasource_operator.kube.resources import Resources
 from tests.unit.builders import raw_resource
 from tests.unit.kube.pretended import PretendedApi, Sent
@@ -130,40 +128,3 @@ async def test_a_list_is_of_metadata_and_may_be_null(items: list[Json] | None) -
         "/apis/gdso.dev/v1beta1/namespaces/monitoring/grafanadatasources",
         "/apis/gdso.dev/v1beta1/grafanadatasources",
     ]
-
-
-# --- Secrets ------------------------------------------------------------------------------------
-
-
-def _serve_secrets(sent: Sent) -> Json:
-    name = sent.path.rpartition("/")[2]
-    if name == "missing":
-        raise NotFoundError(sent.path, 404)
-    data = {"data": {"key": "c2VjcmV0LXZhbHVlLTE="}} if name == "full" else {}
-    return {"metadata": {"uid": f"uid of {name}", "resourceVersion": "7"}, **data}
-
-
-@in_virtual_time
-async def test_each_secret_is_read_once_from_the_namespace_of_the_resource() -> None:
-    api = PretendedApi(_serve_secrets)
-    found = await SecretReader(api).read_all("monitoring", {"full", "empty", "missing"})
-    assert sorted(sent.path for sent in api.sent) == [
-        f"/api/v1/namespaces/monitoring/secrets/{name}" for name in ("empty", "full", "missing")
-    ]
-    assert found["missing"] is None
-    assert found["empty"] is not None
-    assert dict(found["empty"].data) == {}
-    full = found["full"]
-    assert full is not None
-    assert (full.name, full.uid, full.resource_version) == ("full", "uid of full", "7")
-    assert dict(full.data) == {"key": SecretStr("c2VjcmV0LXZhbHVlLTE=")}
-    assert "c2Vjc" not in repr(found)
-
-
-@in_virtual_time
-async def test_an_apiserver_that_does_not_answer_is_not_a_secret_that_does_not_exist() -> None:
-    def fail(sent: Sent) -> Json:
-        raise KubeError(sent.path, 403)
-
-    with pytest.raises(KubeError):
-        await SecretReader(PretendedApi(fail)).read_all("monitoring", {"full"})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from grafana_datasource_operator.api.conditions import MAX_MESSAGE
 from grafana_datasource_operator.api.datasource import DataSource, DataSourceStatus
-from grafana_datasource_operator.api.names import RECONCILE_REQUESTED_AT
+from grafana_datasource_operator.api.names import FROM_SETTINGS, RECONCILE_REQUESTED_AT
 from grafana_datasource_operator.api.reasons import (
     GRAFANA_FAILURES,
     STALLED_REASONS,
@@ -25,7 +25,7 @@ from grafana_datasource_operator.status.outcome import (
     NotSynced,
     Outcome,
     Released,
-    Suspended,
+    Report,
     Synced,
     Unseen,
 )
@@ -37,7 +37,16 @@ Json = dict[str, Any]
 MORNING, NOON, EVENING = (f"2026-01-02T{hour}:00:00Z" for hour in ("06", "12", "18"))
 
 FACTS = Facts(id=7, version=3, secrets_revision="5c1f")
+SUSPENDED = Report(is_suspended=True)
 _NOT_READY = sorted(set(Reason) - {Reason.PENDING, Reason.SYNCED, Reason.SUSPENDED, Reason.DRY_RUN})
+
+
+def _report(outcome: Outcome | Report) -> Report:
+    """A look at a resource that lives on the instance from the settings alone."""
+    if isinstance(outcome, Report):
+        return outcome
+    gone = isinstance(outcome, Released)
+    return Report({FROM_SETTINGS: outcome}, summary="default", is_released=gone)
 
 
 class Story:
@@ -59,8 +68,8 @@ class Story:
         self.raw["metadata"]["generation"] += 1
         return self
 
-    def look(self, outcome: Outcome, now: str = MORNING) -> "Story":
-        status = build_status(self.resource, outcome, now)
+    def look(self, outcome: Outcome | Report, now: str = MORNING) -> "Story":
+        status = build_status(self.resource, _report(outcome), now)
         if status is not None:
             stored = status.model_dump(mode="json", by_alias=True, exclude_none=True)
             self.raw = {**self.raw, "status": stored}
@@ -86,7 +95,7 @@ def _trouble(reason: Reason = Reason.GRAFANA_REJECTED) -> NotSynced:
     return NotSynced(reason, "What is wrong and what to do")
 
 
-_outcomes: st.SearchStrategy[Outcome] = st.one_of(
+_outcomes: st.SearchStrategy[Outcome | Report] = st.one_of(
     st.builds(
         Synced,
         st.builds(Facts, st.integers(1, 9), st.integers(1, 9), st.none() | st.just("5c1f")),
@@ -97,7 +106,7 @@ _outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(
         Unseen, st.sampled_from(sorted(GRAFANA_FAILURES)), st.just("Gone fishing"), st.booleans()
     ),
-    st.just(Suspended()),
+    st.just(SUSPENDED),
     st.just(Deferred(1.0)),
     st.just(Released(None, "Gone")),
 )
@@ -109,7 +118,7 @@ _steps = st.lists(st.tuples(st.booleans(), _outcomes), min_size=1, max_size=6)
 
 @given(_steps)
 def test_every_status_on_the_way_keeps_the_rules_of_kstatus(
-    steps: list[tuple[bool, Outcome]],
+    steps: list[tuple[bool, Outcome | Report]],
 ) -> None:
     story = Story().look(_trouble())
     for edited, outcome in steps:
@@ -121,7 +130,7 @@ def test_every_status_on_the_way_keeps_the_rules_of_kstatus(
 
 @given(_steps, _outcomes)
 def test_the_same_outcome_again_changes_nothing(
-    steps: list[tuple[bool, Outcome]], last: Outcome
+    steps: list[tuple[bool, Outcome | Report]], last: Outcome | Report
 ) -> None:
     story = Story()
     for edited, outcome in steps:
@@ -134,7 +143,7 @@ def test_the_same_outcome_again_changes_nothing(
 
 @given(_steps)
 def test_a_time_moves_exactly_when_the_status_of_its_condition_flips(
-    steps: list[tuple[bool, Outcome]],
+    steps: list[tuple[bool, Outcome | Report]],
 ) -> None:
     story = Story()
     for number, (edited, outcome) in enumerate(steps):
@@ -231,7 +240,7 @@ def test_after_a_resync_without_a_look_nobody_knows(reason: Reason) -> None:
 
 @pytest.mark.parametrize("outcome", [Deferred(0.5), Released(Action.DELETED, "Deleted")])
 def test_some_outcomes_leave_the_status_as_it_is(outcome: Outcome) -> None:
-    assert build_status(Story().look(Synced(FACTS)).resource, outcome, NOON) is None
+    assert build_status(Story().look(Synced(FACTS)).resource, _report(outcome), NOON) is None
 
 
 @pytest.mark.parametrize(
@@ -251,21 +260,21 @@ def test_suspended_is_as_ready_as_before_if_it_was_ever_in_sync(
     for outcome in before:
         story.look(outcome)
     seen = story.status.observed_generation
-    story.edit().look(Suspended(), NOON)
+    story.edit().look(SUSPENDED, NOON)
     assert story.types == ["Ready"]
     assert story.condition(ConditionType.READY)[:3] == (ready, "Suspended", seen)
     assert story.status.observed_generation == seen
 
 
 def test_suspending_and_resuming_does_not_move_the_time_of_a_ready_resource() -> None:
-    story = Story().look(Synced(FACTS)).look(Suspended(), NOON).look(Synced(FACTS), EVENING)
+    story = Story().look(Synced(FACTS)).look(SUSPENDED, NOON).look(Synced(FACTS), EVENING)
     assert story.condition(ConditionType.READY) == ("True", "Synced", 1, MORNING)
 
 
 @pytest.mark.parametrize(
-    "outcome", [Synced(FACTS), _trouble(), Suspended(), Unseen(Reason.GRAFANA_ERROR, "!", True)]
+    "outcome", [Synced(FACTS), _trouble(), SUSPENDED, Unseen(Reason.GRAFANA_ERROR, "!", True)]
 )
-def test_health_is_nobody_s_business_here_and_is_kept(outcome: Outcome) -> None:
+def test_health_is_nobody_s_business_here_and_is_kept(outcome: Outcome | Report) -> None:
     story = Story().look(Synced(FACTS))
     healthy = {
         **story.raw["status"]["conditions"][0],
@@ -278,8 +287,8 @@ def test_health_is_nobody_s_business_here_and_is_kept(outcome: Outcome) -> None:
     assert story.raw["status"]["conditions"][-1] == healthy
 
 
-@pytest.mark.parametrize("outcome", [Synced(FACTS), _trouble(), Suspended()])
-def test_a_request_to_reconcile_is_acknowledged(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Synced(FACTS), _trouble(), SUSPENDED])
+def test_a_request_to_reconcile_is_acknowledged(outcome: Outcome | Report) -> None:
     story = Story(annotations={RECONCILE_REQUESTED_AT: "2026-07-07"}).look(outcome)
     assert story.status.last_handled_reconcile_at == "2026-07-07"
     del story.raw["metadata"]["annotations"]

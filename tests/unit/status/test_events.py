@@ -3,6 +3,7 @@
 import pytest
 
 from grafana_datasource_operator.api.conditions import MAX_MESSAGE
+from grafana_datasource_operator.api.names import FROM_SETTINGS
 from grafana_datasource_operator.api.reasons import Reason
 from grafana_datasource_operator.status.datasource import build_status
 from grafana_datasource_operator.status.events import Event, events_of
@@ -13,7 +14,7 @@ from grafana_datasource_operator.status.outcome import (
     NotSynced,
     Outcome,
     Released,
-    Suspended,
+    Report,
     Synced,
     Unseen,
 )
@@ -21,20 +22,28 @@ from tests.unit.builders import resource
 
 FACTS = Facts(id=7, version=3, secrets_revision=None)
 SYNCED = Synced(FACTS)
+SUSPENDED = Report(is_suspended=True)
 
 
-def _told(*outcomes: Outcome) -> list[list[Event]]:
+def _report(outcome: Outcome | Report) -> Report:
+    if isinstance(outcome, Report):
+        return outcome
+    return Report({FROM_SETTINGS: outcome}, is_released=isinstance(outcome, Released))
+
+
+def _told(*outcomes: Outcome | Report) -> list[list[Event]]:
     """Events of each look in a row, with the status stored in between."""
     told = []
     looked = resource()
     for outcome in outcomes:
-        status = build_status(looked, outcome, "2026-01-02T03:04:05Z")
-        told.append(events_of(looked.status, status, outcome))
+        report = _report(outcome)
+        status = build_status(looked, report, "2026-01-02T03:04:05Z")
+        told.append(events_of(looked.status, status, report))
         looked = looked.model_copy(update={"status": status or looked.status})
     return told
 
 
-def _reasons(*outcomes: Outcome) -> list[list[tuple[str, str]]]:
+def _reasons(*outcomes: Outcome | Report) -> list[list[tuple[str, str]]]:
     return [[(event.type, event.reason) for event in events] for events in _told(*outcomes)]
 
 
@@ -81,7 +90,7 @@ def test_an_outage_is_told_once_it_hides_the_state() -> None:
 
 def test_what_somebody_wanted_is_no_warning() -> None:
     trouble = NotSynced(Reason.GRAFANA_REJECTED, "Bad request")
-    assert _reasons(SYNCED, trouble, Suspended())[-1] == [("Normal", "Suspended")]
+    assert _reasons(SYNCED, trouble, SUSPENDED)[-1] == [("Normal", "Suspended")]
     assert _reasons(SYNCED, NotSynced(Reason.DELETING, "Removing"))[-1] == [("Normal", "Deleting")]
 
 

@@ -1,13 +1,13 @@
-"""The watch of Secrets: every change is told, whatever happens to the stream."""
+"""The watch of Secrets or ConfigMaps: every change is told, whatever happens to the stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from grafana_datasource_operator.kube.secret_watch import SecretWatch
 
 from grafana_datasource_operator.kube.errors import GoneError, KubeError
+from grafana_datasource_operator.kube.metadata_watch import MetadataWatch
 from tests.unit.kube.pretended import PretendedApi, Sent
 from tests.unit.virtual_time import in_virtual_time, now
 
@@ -34,7 +34,9 @@ class Apiserver:
         self.told: list[str] = []
         self.requests_at: list[float] = []
         self.api = PretendedApi(self._list, self._watch)
-        self.watch = SecretWatch(self.api, "monitoring", lambda _, name: self.told.append(name))
+        self.watch = MetadataWatch(
+            self.api, "secrets", "monitoring", lambda _, name: self.told.append(name)
+        )
 
     def _list(self, _: Sent) -> Json:
         self.requests_at.append(now())
