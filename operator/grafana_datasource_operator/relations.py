@@ -6,7 +6,8 @@ from .api.datasource import DataSource, DataSourceSpec, parse_data_source
 from .api.instance import InstanceSpec
 from .api.metadata import ObjectMeta
 from .api.model import Json
-from .api.names import DATA_SOURCE, INSTANCE, InstanceKey, ObjectKey
+from .api.names import DATA_SOURCE, FINALIZER, INSTANCE, InstanceKey, ObjectKey
+from .api.reasons import Reason
 from .engine.view import Reference, View
 from .payload.datasource import plain_name
 from .payload.identity import derive_uid
@@ -150,10 +151,7 @@ class ViewPeers:
     def users_of(self, instance: InstanceKey) -> list[ObjectKey]:
         """Resources that Grafana may hold something of on an instance."""
         users = self._view.users_of(Reference(INSTANCE.kind, *instance))
-        return sorted(key for key in users if self._holds(self._view.get(key)))
-
-    def _holds(self, raw: Json | None) -> bool:
-        return raw is not None and bool(raw["metadata"].get("finalizers"))
+        return sorted(key for key in users if _may_live_on(instance, self._view.get(key)))
 
     def _active(self, reference: Reference) -> list[DataSource]:
         found = [_parse(self._view.get(key)) for key in self._view.users_of(reference)]
@@ -162,6 +160,15 @@ class ViewPeers:
             for one in found
             if one is not None and not one.metadata.deletion_timestamp and not one.spec.suspend
         ]
+
+
+def _may_live_on(instance: InstanceKey, raw: Json | None) -> bool:
+    """Whether a write to the instance may have happened: who was never admitted wrote nothing."""
+    if raw is None or FINALIZER not in raw["metadata"].get("finalizers", []):
+        return False
+    recorded = raw.get("status", {}).get("instances", [])
+    ours = [one for one in recorded if (one["namespace"], one["name"]) == instance]
+    return all("id" in one or one.get("reason") != Reason.INSTANCE_NOT_ALLOWED for one in ours)
 
 
 def _parse(raw: Json | None) -> DataSource | None:

@@ -80,7 +80,9 @@ def test_what_was_applied_is_what_is_stored(sandbox: Sandbox) -> None:
     assert sandbox.apply("defaults", LOKI)["spec"] == {
         **LOKI,
         "access": "proxy",
+        "adoptionPolicy": "Never",
         "deletionPolicy": "Delete",
+        "driftPolicy": "Correct",
     }
 
 

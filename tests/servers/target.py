@@ -92,11 +92,13 @@ class Target:
     # --- counting
 
     def requests(self, since: int = 0) -> list[ProxiedRequest]:
-        """The operator's requests about data sources, those that look for capabilities aside."""
+        """The operator's requests about data sources, checks of their health aside."""
         return [
             request
             for request in self.proxy.since(since)
-            if request.path.startswith("/api/datasources") and "gdso-probe" not in request.path
+            if request.path.startswith("/api/datasources")
+            and "gdso-probe" not in request.path
+            and not request.path.endswith("/health")
         ]
 
     def writes(self, since: int = 0) -> list[str]:

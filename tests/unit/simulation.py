@@ -1,6 +1,6 @@
-"""The operator's own parts between a pretended apiserver and a pretended Grafana, in virtual time.
+"""The operator's own parts between a pretended apiserver and pretended Grafanas, in virtual time.
 
-Engine, workers, controller, client and breaker are the real ones; days pass in milliseconds.
+Engine, workers, controllers, clients and breakers are the real ones; days pass in milliseconds.
 """
 
 import asyncio
@@ -14,7 +14,12 @@ from urllib.parse import unquote
 import httpx
 from pydantic import SecretStr
 
-from grafana_datasource_operator.api.names import DATA_SOURCE, ObjectKey
+from grafana_datasource_operator.api.names import (
+    DATA_SOURCE,
+    INSTANCE,
+    ObjectKey,
+    ResourceKind,
+)
 from grafana_datasource_operator.assembly import Assembly
 from grafana_datasource_operator.engine.engine import Engine
 from grafana_datasource_operator.grafana.client import GrafanaClient
@@ -23,7 +28,7 @@ from grafana_datasource_operator.grafana.credentials import Credentials
 from grafana_datasource_operator.kube.api import KubeApi
 from grafana_datasource_operator.kube.errors import ConflictError, NotFoundError
 from grafana_datasource_operator.reconcile.ownership import Ownership
-from grafana_datasource_operator.relations import SECRET
+from grafana_datasource_operator.relations import CONFIG_MAP, SECRET
 from grafana_datasource_operator.settings import Settings
 from tests.kstatus import broken_rules, find_condition
 from tests.unit.builders import SPEC, secret
@@ -35,10 +40,13 @@ Json = dict[str, Any]
 NAMESPACE = "monitoring"
 OWNER_ID = "owner-1"
 RESYNC_SECONDS = 600.0
+DEFAULT_URL = "http://grafana.example"
 _WATCH_DELAY_SECONDS = 0.01
 _LIST = "GET /api/datasources"
 _NO_ROUTE = answer(404, {"message": "Not found"})
 _NAME_TAKEN = "data source with the same name already exists"
+_KINDS = {kind.plural: kind for kind in (DATA_SOURCE, INSTANCE)}
+_CONTENTS = {"secrets": SECRET, "configmaps": CONFIG_MAP}
 
 
 def timestamp() -> str:
@@ -62,60 +70,126 @@ def _merged(old: Any, patch: Any) -> Any:
     return result
 
 
+def url_of(name: str) -> str:
+    """Where the Grafana of this name is."""
+    return DEFAULT_URL if name == "default" else f"http://{name}.example"
+
+
 class Kubernetes(KubeApi):
-    """Objects and Secrets of one namespace, with the rules that writers have to keep."""
+    """Objects, Secrets and ConfigMaps, with the rules that writers have to keep."""
 
     def __init__(self, tell: Callable[[Json, bool], None]) -> None:
         self._tell = tell
         self._version = 0
-        self.objects: dict[str, Json] = {}
-        self.secrets: dict[str, Json] = {}
+        self.stored: dict[ObjectKey, Json] = {}
+        self.contents: dict[ObjectKey, Json] = {}
+        """Secrets and ConfigMaps."""
+        self.namespaces: dict[str, Json] = {}
+        """Labels and phase of namespaces where they matter; any other exists, too."""
         self.events: list[Json] = []
         self.writes: list[str] = []
         """Writes of the operator, Events aside."""
 
     # --- as people use it ---
 
-    def apply(self, name: str, /, **spec: Any) -> None:
-        """`kubectl apply`."""
-        old = self.objects.get(name)
-        new = copy.deepcopy(old) if old else self._made(name)
-        new["spec"] = {**SPEC, "healthCheck": {"enabled": False}, **spec}
+    @property
+    def objects(self) -> dict[str, Json]:
+        """Data sources of the usual namespace, by name."""
+        return self._of(DATA_SOURCE)
+
+    @property
+    def instances(self) -> dict[str, Json]:
+        """GrafanaInstances of the usual namespace, by name."""
+        return self._of(INSTANCE)
+
+    def _of(self, kind: ResourceKind) -> dict[str, Json]:
+        return {
+            key.name: raw
+            for key, raw in self.stored.items()
+            if (key.kind, key.namespace) == (kind.kind, NAMESPACE)
+        }
+
+    def apply(self, name: str, /, *, home: str = NAMESPACE, **spec: Any) -> None:
+        """`kubectl apply` of a data source; it asks for no check of its health unless told."""
+        wanted = {**SPEC, "healthCheck": {"enabled": False}, **spec}
+        self._apply(ObjectKey(DATA_SOURCE.kind, home, name), wanted, None)
+
+    def apply_instance(
+        self,
+        name: str,
+        /,
+        *,
+        home: str = NAMESPACE,
+        labels: dict[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
+        """`kubectl apply` of a GrafanaInstance."""
+        auth = {"tokenSecretRef": {"name": f"{name}-token"}}
+        wanted = {"url": url_of(name), "auth": auth, **spec}
+        self._apply(ObjectKey(INSTANCE.kind, home, name), wanted, labels)
+
+    def _apply(self, key: ObjectKey, spec: Json, labels: dict[str, str] | None) -> None:
+        old = self.stored.get(key)
+        new = copy.deepcopy(old) if old else self._made(key)
+        new["spec"] = spec
+        if labels is not None:
+            new["metadata"]["labels"] = labels
         if old is None or new["spec"] != old["spec"]:
             new["metadata"]["generation"] += 1
         self._store(new)
 
-    def annotate(self, name: str, **annotations: str) -> None:
+    def annotate(self, name: str, *, kind: ResourceKind = DATA_SOURCE, **annotations: str) -> None:
         """`kubectl annotate`, in the group of the operator."""
-        new = copy.deepcopy(self.objects[name])
+        new = copy.deepcopy(self.stored[ObjectKey(kind.kind, NAMESPACE, name)])
         held = new["metadata"].setdefault("annotations", {})
         held |= {f"gdso.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
         self._store(new)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, home: str = NAMESPACE, kind: ResourceKind = DATA_SOURCE) -> None:
         """`kubectl delete`."""
-        new = copy.deepcopy(self.objects[name])
-        new["metadata"].setdefault("deletionTimestamp", timestamp())
+        new = copy.deepcopy(self.stored[ObjectKey(kind.kind, home, name)])
+        if "deletionTimestamp" not in new["metadata"]:
+            # As the apiserver does: marking for deletion is a change of what is wanted.
+            new["metadata"]["deletionTimestamp"] = timestamp()
+            new["metadata"]["generation"] += 1
         self._store(new)
 
-    def write_secret(self, name: str, **data: str) -> None:
+    def edit_metadata(self, key: ObjectKey, **metadata: Any) -> None:
+        """Somebody changes metadata by hand."""
+        raw = self.stored[key]
+        self._store({**raw, "metadata": {**raw["metadata"], **metadata}})
+
+    def write_secret(self, name: str, /, *, home: str = NAMESPACE, **data: str) -> None:
         """Create a Secret or replace it."""
-        self._version += 1
         encoded = secret(name, data=data).data
-        self.secrets[name] = {
-            "metadata": {"name": name, "uid": f"s-{name}", "resourceVersion": str(self._version)},
-            "data": {key: value.get_secret_value() for key, value in encoded.items()},
+        plain = {key: value.get_secret_value() for key, value in encoded.items()}
+        self._write_content(ObjectKey(SECRET, home, name), plain)
+
+    def write_config_map(self, name: str, /, *, home: str = NAMESPACE, **data: str) -> None:
+        """Create a ConfigMap or replace it."""
+        self._write_content(ObjectKey(CONFIG_MAP, home, name), data)
+
+    def _write_content(self, key: ObjectKey, data: dict[str, str]) -> None:
+        self._version += 1
+        self.contents[key] = {
+            "metadata": {
+                "name": key.name,
+                "uid": f"{key.kind}-{key.name}",
+                "resourceVersion": str(self._version),
+            },
+            "data": data,
         }
 
-    def _made(self, name: str) -> Json:
+    def _made(self, key: ObjectKey) -> Json:
         return {
             "apiVersion": "gdso.dev/v1beta1",
-            "kind": DATA_SOURCE.kind,
+            "kind": key.kind,
             "metadata": {
-                "namespace": NAMESPACE,
-                "name": name,
+                "namespace": key.namespace,
+                "name": key.name,
                 "uid": f"uid-{self._version}",
                 "generation": 0,
+                "creationTimestamp": timestamp(),
             },
         }
 
@@ -127,13 +201,24 @@ class Kubernetes(KubeApi):
         if method == "POST":
             self.events.append(arguments["body"])
             return {}
-        *_, kind, name = path.removesuffix("/status").split("/")
-        held = (self.secrets if kind == "secrets" else self.objects).get(name)
+        held = self._find(path)
         if held is None:
             raise NotFoundError(f"{method} {path}", 404)
         if method == "GET":
             return copy.deepcopy(held)
         return self._patch(held, arguments["body"], f"{method} {path}")
+
+    def _find(self, path: str) -> Json | None:
+        _, _, scoped = path.removesuffix("/status").partition("/namespaces/")
+        home, *rest = scoped.split("/")
+        if not rest:
+            about = self.namespaces.get(home, {})
+            meta = {"uid": f"n-{home}", "labels": about.get("labels", {})}
+            return {"metadata": meta, "status": {"phase": about.get("phase", "Active")}}
+        plural, name = rest
+        if plural in _CONTENTS:
+            return self.contents.get(ObjectKey(_CONTENTS[plural], home, name))
+        return self.stored.get(ObjectKey(_KINDS[plural].kind, home, name))
 
     def _patch(self, held: Json, body: Json, what: str) -> Json:
         meta = body["metadata"]
@@ -147,16 +232,17 @@ class Kubernetes(KubeApi):
         return self._store(new)
 
     def _store(self, new: Json) -> Json:
-        name = new["metadata"]["name"]
-        if new == self.objects.get(name):
+        meta = new["metadata"]
+        key = ObjectKey(new["kind"], meta["namespace"], meta["name"])
+        if new == self.stored.get(key):
             return new
         self._version += 1
         new["metadata"]["resourceVersion"] = str(self._version)
-        gone = "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers")
+        gone = "deletionTimestamp" in meta and not meta.get("finalizers")
         if gone:
-            self.objects.pop(name, None)
+            self.stored.pop(key, None)
         else:
-            self.objects[name] = new
+            self.stored[key] = new
         loop = asyncio.get_running_loop()
         loop.call_later(_WATCH_DELAY_SECONDS, self._tell, copy.deepcopy(new), gone)
         return copy.deepcopy(new)
@@ -167,8 +253,11 @@ class Grafana:
 
     def __init__(self, *, is_old: bool = False) -> None:
         self._is_old = is_old
+        self.org_id = 1
         self.held: dict[str, Json] = {}
         self.secrets: dict[str, dict[str, str]] = {}
+        self.token: str | None = None
+        """The only one that is accepted; None: any."""
         self.failing: Callable[[], httpx.Response] | None = None
         self.faulty_reads = False
         """Whether GET of a data source fails, and nothing else does."""
@@ -176,8 +265,19 @@ class Grafana:
         """How many of the next requests are served without anybody hearing of it."""
         self.faults = 0
         """How many of the next writes fail, as on a locked database."""
+        self.list_limit: int | None = None
+        """Where the list is cut."""
         self.written_at: dict[str, list[float]] = {}
+        self.read_at: dict[str, list[float]] = {}
+        self.listed_at: list[float] = []
         self.seconds_per_request = 0.005
+        self.health: Json = {"status": "OK", "message": "all fine"}
+        """What the check of any data source answers."""
+        self.seconds_per_check = 0.005
+        self.checked_at: dict[str, list[float]] = {}
+        self.most_checks = 0
+        """Most checks at a time so far."""
+        self._checks = 0
         self._ids = 0
         self.wire = Wire(self._answer)
 
@@ -198,6 +298,16 @@ class Grafana:
         """How often all data sources were listed."""
         return self.wire.lines.count(_LIST)
 
+    @property
+    def writes(self) -> int:
+        """How many writes arrived."""
+        return sum(not line.startswith("GET") for line in self.requests)
+
+    @property
+    def default(self) -> str | None:
+        """Uid of the default data source."""
+        return next((uid for uid, held in self.held.items() if held.get("isDefault")), None)
+
     def edit(self, uid: str, **fields: Any) -> None:
         """Somebody changes a data source in the browser."""
         self.held[uid] |= fields
@@ -210,6 +320,11 @@ class Grafana:
         self.held[uid] = {**made, "version": 1, "jsonData": {}, **fields}
         self.secrets[uid] = {}
 
+    def remove(self, uid: str) -> None:
+        """Somebody deletes a data source."""
+        self.held.pop(uid, None)
+        self.secrets.pop(uid, None)
+
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         answered = await self._answer_surely(request)
         if self.lost_answers:
@@ -221,13 +336,13 @@ class Grafana:
         await asyncio.sleep(self.seconds_per_request)
         if self.failing is not None:
             return self.failing()
+        if self.token and request.headers["Authorization"] != f"Bearer {self.token}":
+            return answer(401, {"message": "Invalid API key"})
         path = request.url.path
-        if path == "/api/org":
-            return answer(200, {"id": 1})
-        if path == "/api/health":
-            return answer(200, {"version": "8.5.9" if self._is_old else "12.4.0"})
-        if "gdso-probe" in path or path.endswith("/health"):
-            return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
+        if (told := self._tell_of_itself(path)) is not None:
+            return told
+        if path.endswith("/health"):
+            return await self._check(path.split("/")[-2])
         if self.faulty_reads and request.method == "GET":
             return answer(500, {"message": "Failed to query datasource"})
         if self.faults and request.method != "GET":
@@ -237,8 +352,27 @@ class Grafana:
         if request.method == "POST":
             return self._create(body)
         if path == "/api/datasources":
-            return answer(200, [self._listed(uid) for uid in self.held])
+            self.listed_at.append(now())
+            return answer(200, [self._listed(uid) for uid in self.held][: self.list_limit])
         return self._find_and_serve(request.method, path, body)
+
+    def _tell_of_itself(self, path: str) -> httpx.Response | None:
+        """What a probe asks."""
+        if path == "/api/org":
+            return answer(200, {"id": self.org_id})
+        if path == "/api/health":
+            return answer(200, {"version": "8.5.9" if self._is_old else "12.4.0"})
+        if "gdso-probe" in path:
+            return _NO_ROUTE if self._is_old else answer(500, {"message": "Unable to load"})
+        return None
+
+    async def _check(self, uid: str) -> httpx.Response:
+        self.checked_at.setdefault(uid, []).append(now())
+        self._checks += 1
+        self.most_checks = max(self.most_checks, self._checks)
+        await asyncio.sleep(self.seconds_per_check)
+        self._checks -= 1
+        return answer(200 if self.health["status"] == "OK" else 400, self.health)
 
     def _find_and_serve(self, method: str, path: str, body: Json) -> httpx.Response:
         by, _, value = path.removeprefix("/api/datasources/").rpartition("/")
@@ -251,7 +385,10 @@ class Grafana:
 
     def _serve(self, method: str, uid: str, body: Json) -> httpx.Response:
         if method == "GET":
+            self.read_at.setdefault(uid, []).append(now())
             return answer(200, self._shown(uid))
+        if self.held[uid].get("readOnly"):
+            return answer(403, {"message": "Cannot update read-only data source"})
         self.written_at.setdefault(uid, []).append(now())
         if method == "DELETE":
             del self.held[uid], self.secrets[uid]
@@ -264,6 +401,7 @@ class Grafana:
         for name in ("url", "basicAuthUser", *(["database"] if self._is_old else [])):
             body[name] = body[name] or self.held[uid].get(name, "")
         self.held[uid] |= {**body, "version": body["version"] + 1}
+        self._unseat_others(uid)
         return answer(200, {"datasource": self._shown(uid)})
 
     def _create(self, body: Json) -> httpx.Response:
@@ -274,9 +412,17 @@ class Grafana:
             return answer(409, {"message": "data source with the same uid already exists"})
         self._ids += 1
         self.secrets[uid] = body.pop("secureJsonData", {})
-        self.held[uid] = {**body, "id": self._ids, "version": 1}
+        is_default = body["isDefault"] or not self.held
+        self.held[uid] = {**body, "isDefault": is_default, "id": self._ids, "version": 1}
         self.written_at.setdefault(uid, []).append(now())
+        self._unseat_others(uid)
         return answer(200, {"datasource": self._shown(uid)})
+
+    def _unseat_others(self, uid: str) -> None:
+        """An organization has one default; who loses it keeps its version."""
+        if self.held[uid]["isDefault"]:
+            for other in self.held.keys() - {uid}:
+                self.held[other]["isDefault"] = False
 
     def _name_is_taken(self, name: str, uid: str) -> bool:
         return any(held["name"] == name for key, held in self.held.items() if key != uid)
@@ -292,12 +438,33 @@ class Grafana:
         return {**self.held[uid], "secureJsonFields": fields}
 
 
+class _Network(httpx.AsyncBaseTransport):
+    """Leads to the Grafana that has the host of the URL, if one has it."""
+
+    def __init__(self, grafanas: dict[str, Grafana]) -> None:
+        self._grafanas = grafanas
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        grafana = self._grafanas.get(f"http://{request.url.host}")
+        if grafana is None:
+            raise httpx.ConnectError("unknown host")
+        return await grafana.wire.handle_async_request(request)
+
+
 class Operator:
     """One run of the operator's parts."""
 
-    def __init__(self, *, old_grafana: bool = False) -> None:
+    def __init__(self, *, old_grafana: bool = False, **settings: Any) -> None:
+        """Prepare.
+
+        Args:
+            old_grafana: whether the default Grafana is of before 9.0.
+            settings: others than those of an operator with a default Grafana, which watches one
+                namespace.
+        """
         self.kubernetes = Kubernetes(self._deliver)
-        self.grafana = Grafana(is_old=old_grafana)
+        self.grafanas = {DEFAULT_URL: Grafana(is_old=old_grafana)}
+        self._settings = settings
         self._tasks = set[asyncio.Task[None]]()
         self._parts = self._assemble()
 
@@ -305,16 +472,22 @@ class Operator:
     def engine(self) -> Engine:
         return self._parts.engine
 
+    @property
+    def grafana(self) -> Grafana:
+        """The default one."""
+        return self.grafanas[DEFAULT_URL]
+
     def _assemble(self) -> Assembly:
-        settings = Settings(
-            namespaces=(NAMESPACE,),
-            grafana_url="http://grafana.example",
-            grafana_token=SecretStr("glsa_simulated"),
-            grafana_org_id=1,
-            resync_interval=RESYNC_SECONDS,
-        )
+        default = {
+            "namespaces": (NAMESPACE,),
+            "grafana_url": DEFAULT_URL,
+            "grafana_token": SecretStr("glsa_simulated"),
+            "grafana_org_id": 1,
+            "resync_interval": RESYNC_SECONDS,
+        }
+        self._scope = {**default, **self._settings}["namespaces"]
         return Assembly(
-            settings,
+            Settings(**{**default, **self._settings}),
             self.kubernetes,
             background=self._spawn,
             dial=self._dial,
@@ -325,8 +498,9 @@ class Operator:
     def _dial(
         self, settings: ConnectionSettings, credentials: Credentials, name: str
     ) -> GrafanaClient:
+        network = _Network(self.grafanas)
         return GrafanaClient(
-            settings, credentials, name=name, user_agent="gdso/unit", transport=self.grafana.wire
+            settings, credentials, name=name, user_agent="gdso/unit", transport=network
         )
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -335,62 +509,120 @@ class Operator:
         return task
 
     def _deliver(self, raw: Json, deleted: bool) -> None:
-        self.engine.observe(raw, deleted=deleted)
+        if not self._scope or raw["metadata"]["namespace"] in self._scope:
+            self.engine.observe(raw, deleted=deleted)
 
     def start(self) -> None:
         """Begin to work."""
         workers = self._parts.build_workers(Ownership(OWNER_ID))
-        self._spawn("workers", workers.run())
+        self._workers = self._spawn("workers", workers.run())
         self._spawn("events", self._parts.events.run())
 
     async def stop(self) -> None:
         """End it at once, as SIGKILL would."""
+        assert not self._workers.done(), "the workers have died"
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         self._parts.close()
 
-    async def restart(self) -> None:
+    async def restart(self, **settings: Any) -> None:
         """Another process, which knows only what Kubernetes tells it."""
         await self.stop()
-        for key in list(self.engine.view):
-            if (raw := self.engine.view.get(key)) is not None:
-                self.engine.observe(raw, deleted=True)
+        self._settings |= settings
+        self._forget_all()
         self._parts = self._assemble()
-        for raw in list(self.kubernetes.objects.values()):
+        for raw in list(self.kubernetes.stored.values()):
             self._deliver(copy.deepcopy(raw), False)
         self.start()
 
-    def write_secret(self, name: str, **data: str) -> None:
+    def _forget_all(self) -> None:
+        """Of the metrics, which are those of the process."""
+        for key in list(self.engine.view):
+            if (raw := self.engine.view.get(key)) is not None:
+                self.engine.observe(raw, deleted=True)
+
+    # --- what happens around it ---
+
+    def add_grafana(
+        self, name: str, /, *, home: str = NAMESPACE, is_old: bool = False, **instance: Any
+    ) -> Grafana:
+        """Another Grafana with its GrafanaInstance and credentials, both of the same name."""
+        grafana = self.grafanas.setdefault(url_of(name), Grafana(is_old=is_old))
+        grafana.token = f"glsa_{name}"
+        self.write_secret(f"{name}-token", home=home, token=grafana.token)
+        self.kubernetes.apply_instance(name, home=home, **instance)
+        return grafana
+
+    def write_secret(self, name: str, /, *, home: str = NAMESPACE, **data: str) -> None:
         """Write a Secret, which the watch tells."""
-        self.kubernetes.write_secret(name, **data)
-        self._notice(name)
+        self.kubernetes.write_secret(name, home=home, **data)
+        self._notice(SECRET, home, name)
 
-    def delete_secret(self, name: str) -> None:
+    def delete_secret(self, name: str, *, home: str = NAMESPACE) -> None:
         """Delete a Secret, which the watch tells."""
-        self.kubernetes.secrets.pop(name, None)
-        self._notice(name)
+        self.kubernetes.contents.pop(ObjectKey(SECRET, home, name), None)
+        self._notice(SECRET, home, name)
 
-    def _notice(self, name: str) -> None:
+    def write_config_map(self, name: str, /, *, home: str = NAMESPACE, **data: str) -> None:
+        """Write a ConfigMap, which the watch tells."""
+        self.kubernetes.write_config_map(name, home=home, **data)
+        self._notice(CONFIG_MAP, home, name)
+
+    def _notice(self, kind: str, home: str, name: str) -> None:
         asyncio.get_running_loop().call_later(
-            _WATCH_DELAY_SECONDS, lambda: self._parts.notice(SECRET, NAMESPACE, name)
+            _WATCH_DELAY_SECONDS, lambda: self._parts.notice(kind, home, name)
         )
 
-    def ready(self, name: str) -> tuple[str, str] | None:
-        """Status and reason of the Ready condition."""
-        condition = find_condition(self.kubernetes.objects[name], "Ready")
+    # --- what is to be seen of it ---
+
+    def _raw(self, name: str, home: str, kind: ResourceKind) -> Json:
+        return self.kubernetes.stored[ObjectKey(kind.kind, home, name)]
+
+    def condition(
+        self,
+        kind: str,
+        name: str,
+        *,
+        home: str = NAMESPACE,
+        of: ResourceKind = DATA_SOURCE,
+    ) -> tuple[str, str] | None:
+        """Status and reason of a condition."""
+        condition = find_condition(self._raw(name, home, of), kind)
         return (condition["status"], condition["reason"]) if condition else None
 
-    def message(self, name: str) -> str:
-        """Text of the Ready condition."""
-        condition = find_condition(self.kubernetes.objects[name], "Ready")
+    def ready(
+        self, name: str, *, home: str = NAMESPACE, of: ResourceKind = DATA_SOURCE
+    ) -> tuple[str, str] | None:
+        """Status and reason of the Ready condition."""
+        return self.condition("Ready", name, home=home, of=of)
+
+    def message(
+        self,
+        name: str,
+        *,
+        home: str = NAMESPACE,
+        of: ResourceKind = DATA_SOURCE,
+        kind: str = "Ready",
+    ) -> str:
+        """Text of a condition."""
+        condition = find_condition(self._raw(name, home, of), kind)
         assert condition is not None
         return str(condition["message"])
 
-    def event_reasons(self) -> list[str]:
+    def synced(self, name: str, *, home: str = NAMESPACE) -> dict[str, tuple[str, str]]:
+        """Name of each instance in status -> whether it holds the state, and why not."""
+        status = self._raw(name, home, DATA_SOURCE).get("status", {})
+        return {one["name"]: (one["synced"], one["reason"]) for one in status.get("instances", [])}
+
+    def event_reasons(self, about: str | None = None) -> list[str]:
         """Reasons of the events so far."""
-        return [event["reason"] for event in self.kubernetes.events]
+        return [
+            event["reason"]
+            for event in self.kubernetes.events
+            if about in (None, event["involvedObject"]["name"])
+        ]
 
     def is_idle(self, name: str) -> bool:
         """Whether nobody waits for a worker."""
@@ -399,14 +631,12 @@ class Operator:
 
 
 @asynccontextmanager
-async def an_operator(*, old_grafana: bool = False) -> AsyncIterator[Operator]:
+async def an_operator(*, old_grafana: bool = False, **settings: Any) -> AsyncIterator[Operator]:
     """Everything, running."""
-    operator = Operator(old_grafana=old_grafana)
+    operator = Operator(old_grafana=old_grafana, **settings)
     operator.start()
     try:
         yield operator
     finally:
         await operator.stop()
-        for key in list(operator.engine.view):
-            if (raw := operator.engine.view.get(key)) is not None:
-                operator.engine.observe(raw, deleted=True)
+        operator._forget_all()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from grafana_datasource_operator.api.names import OWNER_KEY
+from grafana_datasource_operator.api.names import DATA_SOURCE, OWNER_KEY, ObjectKey
 from tests.unit.grafana.wire import answer
 from tests.unit.simulation import NAMESPACE, RESYNC_SECONDS, Grafana, Operator, an_operator
 from tests.unit.virtual_time import in_virtual_time
@@ -203,7 +203,7 @@ async def test_a_write_of_somebody_that_shows_in_the_version_alone_is_answered_o
 async def test_what_was_deleted_by_hand_is_made_again() -> None:
     async with an_operator() as operator:
         await _in_sync(operator)
-        del operator.grafana.held[UID]
+        operator.grafana.remove(UID)
         await asyncio.sleep(RESYNC_SECONDS + 1)
         assert operator.grafana.held[UID]["url"] == "http://prometheus:9090"
         assert operator.ready("prometheus") == READY
@@ -229,7 +229,7 @@ async def test_what_belongs_to_others_is_never_written_and_taken_once_it_is_gone
         await asyncio.sleep(HOUR)
         assert operator.ready("prometheus") == ("False", reason)
         assert operator.grafana.held[UID] == before
-        del operator.grafana.held[UID]
+        operator.grafana.remove(UID)
         await asyncio.sleep(61)
         assert operator.ready("prometheus") == READY
 
@@ -292,8 +292,8 @@ async def test_a_locked_database_is_no_conflict_of_names() -> None:
 async def test_a_finalizer_that_somebody_took_off_comes_back() -> None:
     async with an_operator() as operator:
         await _in_sync(operator)
-        raw = operator.kubernetes.objects["prometheus"]
-        operator.kubernetes._store({**raw, "metadata": {**raw["metadata"], "finalizers": []}})
+        key = ObjectKey(DATA_SOURCE.kind, NAMESPACE, "prometheus")
+        operator.kubernetes.edit_metadata(key, finalizers=[])
         await asyncio.sleep(5)
         metadata = operator.kubernetes.objects["prometheus"]["metadata"]
         assert metadata["finalizers"] == ["gdso.dev/finalizer"]
@@ -429,7 +429,7 @@ async def test_a_difference_that_was_seen_and_cannot_be_corrected_is_not_ready(m
         if made == "edit":
             operator.grafana.edit(UID, url="http://by-hand")
         else:
-            del operator.grafana.held[UID]
+            operator.grafana.remove(UID)
         await asyncio.sleep(RESYNC_SECONDS)
         assert operator.ready("prometheus") == ("False", "GrafanaError")
         operator.grafana.faults = 0
@@ -687,7 +687,7 @@ def _disturb(grafana: Grafana, step: tuple[Any, ...]) -> None:
             values: Json = {"name": "by hand", "url": "http://by-hand", "jsonData": {"a": 1}}
             grafana.edit(UID, **{field: values[field]})
         case ("remove by hand",):
-            grafana.held.pop(UID, None)
+            grafana.remove(UID)
         case ("outage", begins):
             grafana.failing = _bad_gateway if begins else None
         case ("lose answers", number):

@@ -55,10 +55,12 @@ class Workers:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `stop`; then finish what was begun."""
+        """Work until `stop`; then finish the looks that were begun."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._serve(self._engine.queue, self._look_at, group))
-            group.create_task(self._serve(self._engine.checks, self._check, group))
+            checking = group.create_task(self._serve(self._engine.checks, self._check))
+            await self._serve(self._engine.queue, self._look_at)
+            # A check may take long, and what it finds the next operator finds as well.
+            checking.cancel()
 
     def stop(self) -> None:
         """Begin no more looks."""
@@ -68,17 +70,17 @@ class Workers:
         self,
         queue: WorkQueue[ObjectKey],
         work: Callable[[ObjectKey], Awaitable[None]],
-        group: asyncio.TaskGroup,
     ) -> None:
         """Begin whatever the queue gives out: its lanes bound how much that is."""
         stopping = asyncio.ensure_future(self._stopping.wait())
-        while not self._stopping.is_set():
-            getting = asyncio.ensure_future(queue.get())
-            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not getting.done():
-                getting.cancel()
-                return
-            group.create_task(self._work_off(queue, getting.result(), work))
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping.is_set():
+                getting = asyncio.ensure_future(queue.get())
+                await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not getting.done():
+                    getting.cancel()
+                    return
+                group.create_task(self._work_off(queue, getting.result(), work))
 
     async def _work_off(
         self,

@@ -7,7 +7,6 @@ faster, and is halved by a write that fails transiently. Where nobody waits, not
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
@@ -91,14 +90,8 @@ class WidthSearch:
 class WriteWidth:
     """Lets writes through, first come first served, as many at a time as serves them best."""
 
-    def __init__(self, ceiling: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with one at a time.
-
-        Args:
-            ceiling: never more at a time than this.
-            clock: seconds.
-        """
-        self._clock = clock
+    def __init__(self, ceiling: int) -> None:
+        """Begin with one at a time, and never let more through than `ceiling`."""
         self._search = WidthSearch(ceiling)
         self._waiting = deque[asyncio.Future[None]]()
         self._in_flight = 0
@@ -144,10 +137,8 @@ class WriteWidth:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(turn)
-            else:
+            # A turn that has come just now is passed on; one that has not is skipped later.
+            if not turn.cancelled():
                 self._leave()
             raise
 
@@ -171,7 +162,7 @@ class WriteWidth:
     def _note_success(self, epoch: int) -> None:
         if epoch != self._epoch:
             return
-        now = self._clock()
+        now = asyncio.get_running_loop().time()
         if self._begun is None:
             self._begun = now
             return

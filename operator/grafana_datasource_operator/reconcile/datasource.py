@@ -122,14 +122,15 @@ class DataSourceReconciler:
     async def _read(self, task: _Task) -> DataSourceState | None:
         """What Grafana holds, asked only where it may hold something.
 
-        POST comes first where nothing was ever written: one request is enough then.
+        POST comes first where nothing was ever written: one request is enough then. Under DryRun
+        there is none that would tell.
         """
         looked, uid = task.looked, task.desired.uid
         is_known = task.recorded is not None and task.recorded.id is not None
         # The finalizer tells of a write whose end nobody recorded, here or, without any status,
         # anywhere.
         is_tried = task.recorded is not None or not looked.resource.status.instances
-        may_be_known = looked.has_finalizer and is_tried
+        may_be_known = (looked.has_finalizer and is_tried) or task.site.is_dry_run
         if is_known or may_be_known or self._sightings.was_listed(task.site.key, uid):
             return await task.grafana.read(lambda client: client.get_data_source(uid))
         return None
@@ -147,7 +148,8 @@ class DataSourceReconciler:
 
     async def _create(self, task: _Task) -> Outcome:
         resource, desired = task.looked.resource, task.desired
-        if resource.spec.drift_policy is DriftPolicy.REPORT and not is_undone(task.recorded):
+        is_ours = is_pending(task.looked, task.recorded, desired)
+        if resource.spec.drift_policy is DriftPolicy.REPORT and not is_ours:
             raise drift_detected("others deleted the data source")
         await self._require_turn(task)
         if task.site.is_dry_run:

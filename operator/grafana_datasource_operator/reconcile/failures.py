@@ -15,11 +15,6 @@ READ_ONLY_WAY_OUT = (
 )
 """Without `editable: true` first, Grafana keeps what left the file read-only (measured)."""
 
-_UNASKABLE = {
-    errors.Unreachable: Reason.GRAFANA_UNREACHABLE,
-    errors.Unauthorized: Reason.GRAFANA_UNAUTHORIZED,
-}
-
 
 def unreadable(error: ValidationError) -> Stalled:
     """The installed CRD let through what these models do not know."""
@@ -31,9 +26,12 @@ def unreadable(error: ValidationError) -> Stalled:
 def explain(error: errors.GrafanaError, desired: DesiredDataSource | None = None) -> ReconcileError:
     """The error as the resource's status tells it."""
     match error:
+        case errors.Unreachable():
+            return Retrying(Reason.GRAFANA_UNREACHABLE, error.message)
+        case errors.Unauthorized():
+            return Retrying(Reason.GRAFANA_UNAUTHORIZED, error.message)
         case errors.Unaskable():
-            reason = _UNASKABLE.get(type(error), Reason.GRAFANA_ERROR)
-            return Retrying(reason, error.message, retry_after=error.retry_after)
+            return Retrying(Reason.GRAFANA_ERROR, error.message, retry_after=error.retry_after)
         case errors.PermissionDenied():
             return Retrying(
                 Reason.GRAFANA_UNAUTHORIZED,

@@ -1,6 +1,7 @@
 """One look at a GrafanaInstance: open its connection, and tell whether it can be used."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -9,7 +10,7 @@ from ..api.instance import Instance, InstanceSpec, parse_instance
 from ..api.model import Json
 from ..api.names import FINALIZER, FORCE_DELETE, InstanceKey, ObjectKey
 from ..api.reasons import Reason
-from ..errors import ReconcileError, Stalled
+from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Stalled
 from ..grafana.connection import InvalidTlsError
 from ..grafana.instance import GrafanaInstance
 from ..kube.contents import ContentReader
@@ -96,8 +97,7 @@ class InstanceController:
                 " who runs the operator to add it to GDSO_INSTANCE_NAMESPACES",
             )
         if instance.spec.suspend:
-            self._connections.close(instance.key)
-            self._fleet.put(_member(instance, "is suspended", None))
+            self._pause(instance)
             return Paused()
         try:
             connection = await self._connect(instance)
@@ -111,6 +111,10 @@ class InstanceController:
             await self._resources.add_finalizer(raw)
         self._fleet.put(_member(instance, "", connection))
         return _outcome_of(connection)
+
+    def _pause(self, instance: Instance) -> None:
+        self._connections.close(instance.key)
+        self._fleet.put(_member(instance, "is suspended", None))
 
     async def _connect(self, instance: Instance) -> GrafanaInstance:
         contents = await Contents.read(self._contents, instance)
@@ -145,10 +149,15 @@ class InstanceController:
             f"still used by GrafanaDataSource {names}{more}: delete them, or point them to another"
             " instance; to let go of them as they are, set spec.deletionPolicy: Orphan",
         )
-        return self._verdict(instance, outcome)
+        verdict = self._verdict(instance, outcome)
+        # Who turns out never to have been admitted gives up nothing that would tell us.
+        return replace(verdict, again=Again(after=STALLED_RECHECK_SECONDS))
 
     async def _keep_for_users(self, instance: Instance) -> None:
-        """Its users can be cleaned up as long as its Grafana can be asked."""
+        """Its users can be cleaned up as long as its Grafana can, and may, be asked."""
+        if instance.spec.suspend:
+            self._pause(instance)
+            return
         connection = self._connections.present(instance.key)
         problem = ""
         try:
@@ -191,6 +200,7 @@ def _member(instance: Instance, problem: str, connection: GrafanaInstance | None
         adopters=admission_of(instance.spec.allowed_adopters, home),
         mode=instance.spec.mode,
         is_leaving=instance.metadata.deletion_timestamp is not None,
+        is_suspended=bool(instance.spec.suspend),
         problem=problem,
         connection=connection,
     )

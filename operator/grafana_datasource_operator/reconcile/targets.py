@@ -79,14 +79,10 @@ class Targets:
             raise _waiting(f"{_described(key)} {member.problem}")
         return member
 
-    async def may_adopt(self, member: Member, namespace: str) -> bool:
-        """Whether a resource in `namespace` may take over what nobody owns there."""
-        return await member.adopters.admits(namespace, self.read_labels)
-
     async def admits(self, key: InstanceKey, resource: DataSource) -> bool:
-        """Whether the resource may use an instance.
+        """Whether the resource may use the instance, or be told that it is missing.
 
-        A missing one that is the default, or in our namespace, is told to be missing.
+        That is told of the default instance, and of one in the resource's own namespace.
         """
         namespace, spec = resource.metadata.namespace, resource.spec
         member = self.fleet.get(key)
@@ -94,6 +90,10 @@ class Targets:
             names_none = spec.instance_ref is None and spec.instance_selector is None
             return names_none or key.namespace == namespace
         return await member.users.admits(namespace, self.read_labels)
+
+    async def may_adopt(self, member: Member, namespace: str) -> bool:
+        """Whether a resource in `namespace` may take over what nobody owns there."""
+        return await member.adopters.admits(namespace, self.read_labels)
 
     async def _is_shown(self, key: InstanceKey, resource: DataSource) -> bool:
         """Whether a selected instance counts: one that does not admit us is as good as not there.

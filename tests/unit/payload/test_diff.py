@@ -105,7 +105,7 @@ def test_there_is_a_difference_exactly_where_an_update_would_change_something(
 
 
 def _look_different(one: DataSourceState, other: DataSourceState) -> bool:
-    """Whether two states differ in more than aliases, nulls and an idle user."""
+    """Whether two states differ in more than aliases and nulls."""
     return _essence(one) != _essence(other) or any(
         find_differences(
             without_nulls(one.json_data or {}), without_nulls(other.json_data or {}), ""
@@ -119,8 +119,6 @@ def _essence(held: DataSourceState) -> DataSourceState:
         "json_data": None,
         "version": 0,
     }
-    if not held.basic_auth:
-        essential["basic_auth_user"] = ""
     return held.model_copy(update=essential)
 
 
@@ -308,10 +306,11 @@ def test_a_url_or_user_that_no_update_clears_is_said_and_is_no_difference() -> N
     assert uncleared(desired, held, NEW) == ["basicAuthUser", "url"]
 
 
-def test_without_basic_auth_a_user_that_is_left_over_is_not_worth_a_word() -> None:
+def test_a_user_counts_without_basic_auth_too() -> None:
     held = state(basicAuthUser="old")
     assert diff(desired_of(), held, NEW) == ()
-    assert uncleared(desired_of(), held, NEW) == []
+    assert uncleared(desired_of(), held, NEW) == ["basicAuthUser"]
+    assert diff(desired_of(basicAuthUser="new"), held, NEW) == ("/basicAuthUser",)
 
 
 def test_a_wanted_url_or_user_is_a_difference_as_any_other_field() -> None:

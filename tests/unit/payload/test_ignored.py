@@ -179,12 +179,6 @@ def test_a_field_that_no_update_clears_is_not_told_where_it_is_ignored() -> None
         assert uncleared(ignoring, held, OLD) == left
 
 
-def test_an_ignored_switch_decides_whether_an_idle_user_counts() -> None:
-    desired = desired_of(basicAuth=False, ignoreFields=["/basicAuth"])
-    held = state(basicAuth=True, basicAuthUser="old")
-    assert uncleared(desired, held, NEW) == ["basicAuthUser"]
-
-
 def test_an_ignored_default_stays_whatever_the_spec_says() -> None:
     desired = desired_of(isDefault=True, ignoreFields=["/isDefault"])
     assert create_body(desired).is_default is True
