@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ class Neighbours:
     team: Sandbox
     platform: str
 
-    def add_instance(self, name: str, **options: object) -> Target:
+    def add_instance(self, name: str, **options: Any) -> Target:
         return add_instance(self.team, name, namespace=self.platform, **options)
 
     def delete_instance(self, name: str) -> None:

@@ -245,7 +245,7 @@ def escape_by_removing_the_instances_finalizer(sandbox: Sandbox, instance: str, 
     sandbox.patch(instance, {"metadata": {"finalizers": None}}, kind=INSTANCE)
 
 
-ESCAPES = [
+ESCAPES: list[Callable[[Sandbox, str, str], None]] = [
     escape_by_orphan,
     escape_by_force,
     escape_by_orphaning_instance,

@@ -5,7 +5,10 @@ A cluster of its own, since the operator sees all of it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from operator import ne
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +81,7 @@ class Cluster:
         self.add_sources(namespace, *names)
         return namespace, target
 
-    def add_instance(self, namespace: str, **spec: object) -> Target:
+    def add_instance(self, namespace: str, **spec: Any) -> Target:
         target = self.sandbox.add_grafana()
         self.sandbox.apply_instance("main", target, namespace=namespace, **spec)
         return target
@@ -159,14 +162,11 @@ def test_the_rights_of_the_chart_are_enough(cluster: Cluster) -> None:
     )
     assert owner == f"{kube_system}/{namespace}/prometheus"
     mark = sandbox.audit.mark()
-    for number in range(2):  # the second Event of a kind is a patch of the first
-        sandbox.apply_secret("app", {"password": f"secret-{number}-of-app"}, namespace=namespace)
-        sandbox.wait(
-            "prometheus",
-            lambda _, version=number + 2: target.held(uid)["version"] == version,
-            "the Secret to be sent",
-            namespace=namespace,
-        )
+    for value in ("another-secret", "yet-another-secret"):  # the second Event is a patch
+        version = target.held(uid)["version"]
+        sandbox.apply_secret("app", {"password": value}, namespace=namespace)
+        is_sent = partial(ne, version)
+        eventually(lambda: target.held(uid)["version"], is_sent, SECONDS, "the Secret to be sent")
     eventually(
         lambda: {
             record.verb
