@@ -57,6 +57,13 @@ lock: install ## Resolve the dependencies anew, with hashes
 			pyproject.toml -o requirements/$$extra.txt; \
 	done
 
+.PHONY: test-grafanas
+test-grafanas: install ## Run the integration tests against every Grafana found and every double
+	@set -e; for grafana in $$($(BIN)/python -m tests.servers.grafana_choice); do \
+		echo "== $$grafana"; \
+		GDSO_TEST_GRAFANA=$$grafana $(BIN)/pytest $(TEST_ARGS) tests/integration; \
+	done
+
 .PHONY: bench
 bench: install ## Measure side by side with the raw-API floor; prints the ratios
 	$(BIN)/python -m tests.bench

@@ -25,11 +25,12 @@ from tests.servers.grafana_choice import (
     GrafanaChoice,
     GrafanaPool,
     contract_choices,
+    every_choice,
     main_choice,
     real_choices,
 )
 from tests.servers.grafana_doubles import GrafanaDoubleServer
-from tests.servers.grafana_homes import GrafanaMissingError, find_grafanas
+from tests.servers.grafana_homes import GrafanaMissingError
 from tests.servers.kubernetes import Kubernetes, KubernetesServer
 from tests.servers.kubernetes_binaries import (
     KubernetesBinaries,
@@ -47,7 +48,11 @@ class StartGrafana(Protocol):
     """What `fresh_grafana` is."""
 
     def __call__(
-        self, *, settings: Settings | None = None, provisioned: bool = False
+        self,
+        *,
+        like: Grafana | None = None,
+        settings: Settings | None = None,
+        provisioned: bool = False,
     ) -> GrafanaServer | GrafanaDoubleServer: ...
 
 
@@ -64,6 +69,8 @@ class StartProxy(Protocol):
     ) -> FaultProxy: ...
 
 
+_PARAMETRIZED = {"contract_grafana": contract_choices, "every_grafana": every_choice}
+
 _binaries = pytest.StashKey[Binaries]()
 _kubernetes = pytest.StashKey[str]()
 _grafanas = pytest.StashKey[GrafanaPool]()
@@ -79,7 +86,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     try:
-        find_grafanas()
+        main_choice()
     except GrafanaMissingError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -105,10 +112,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "contract_grafana" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "contract_grafana", contract_choices(), ids=str, indirect=True, scope="session"
-        )
+    for name, choices in _PARAMETRIZED.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, choices(), ids=str, indirect=True, scope="session")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -134,11 +140,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def _choices_of(item: pytest.Item) -> list[GrafanaChoice]:
     names = getattr(item, "fixturenames", ())
     choices: list[GrafanaChoice] = []
-    if isinstance(item, pytest.Function) and "contract_grafana" in names:
-        choice = item.callspec.params["contract_grafana"]
+    for name in _PARAMETRIZED.keys() & set(names):
+        assert isinstance(item, pytest.Function)
+        choice = item.callspec.params[name]
         assert isinstance(choice, GrafanaChoice)
         choices.append(choice)
-    if "grafana" in names or "fresh_grafana" in names:
+    if "grafana" in names or ("fresh_grafana" in names and not choices):
         choices.append(main_choice())
     if "real_grafanas" in names:
         choices += real_choices()
@@ -249,17 +256,27 @@ def contract_grafana(grafana_pool: GrafanaPool, request: pytest.FixtureRequest) 
     return grafana_pool.shared(request.param)
 
 
+@pytest.fixture(scope="session")
+def every_grafana(grafana_pool: GrafanaPool, request: pytest.FixtureRequest) -> Grafana:
+    """In turn every version: the real server where there is one, else the double."""
+    return grafana_pool.shared(request.param)
+
+
 @pytest.fixture
 def fresh_grafana(grafana_pool: GrafanaPool) -> Iterator[StartGrafana]:
-    """Starts further servers of the version that `grafana` has, for one test only."""
+    """Starts further servers for one test only, of the version of `like` or else of `grafana`."""
     if given_grafana_url():
         pytest.skip("needs a Grafana of its own, and an existing one was given")
     with contextlib.ExitStack() as started:
 
         def start(
-            *, settings: Settings | None = None, provisioned: bool = False
+            *,
+            like: Grafana | None = None,
+            settings: Settings | None = None,
+            provisioned: bool = False,
         ) -> GrafanaServer | GrafanaDoubleServer:
-            server = grafana_pool.make(main_choice(), settings=settings, provisioned=provisioned)
+            choice = grafana_pool.choice_of(like) if like else main_choice()
+            server = grafana_pool.make(choice, settings=settings, provisioned=provisioned)
             started.callback(server.stop)
             return server.start()
 

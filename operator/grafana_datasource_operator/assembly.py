@@ -99,7 +99,6 @@ class Assembly:
             on_change=self._notice_connection,
             clock=clock,
         )
-        self._health = HealthChecks(self._fleet, now=now, clock=clock)
         self._controller: DataSourceController | None = None
 
     def build_workers(self, ownership: Ownership) -> Workers:
@@ -107,7 +106,13 @@ class Assembly:
         present = [key for key in self.engine.view if key.kind == INSTANCE.kind]
         self._fleet.expect(InstanceKey(key.namespace, key.name) for key in present)
         self._connect_default()
-        self._controller = self._build_controller(ownership)
+        parts = self._build_parts(ownership)
+        self._controller = DataSourceController(
+            parts,
+            resync_interval=self._settings.resync_interval,
+            now=self._now,
+            clock=self._clock,
+        )
         instances = InstanceController(
             fleet=self._fleet,
             connections=self._connections,
@@ -122,31 +127,36 @@ class Assembly:
             {INSTANCE.kind: instances, DATA_SOURCE.kind: self._controller},
             self.resources,
             self.events,
-            {DATA_SOURCE.kind: self._health},
+            {DATA_SOURCE.kind: parts.health},
         )
 
     def notice(self, kind: str, namespace: str, name: str) -> None:
         """A Secret or ConfigMap has changed."""
         self.engine.notice(Reference(kind, namespace, name))
 
+    def end_requests(self) -> None:
+        """Begin no more requests to any Grafana: looks that wait for their turn end at once."""
+        self._connections.end()
+
     def close(self) -> None:
         """Look no more."""
         self.engine.queue.close()
         self.engine.checks.close()
 
-    def _build_controller(self, ownership: Ownership) -> DataSourceController:
+    def _build_parts(self, ownership: Ownership) -> Parts:
         targets = Targets(self._fleet, self._default, self.namespaces.read_labels)
-        parts = Parts(
+        reconciler = DataSourceReconciler(
+            contents=self._contents,
+            resources=self.resources[DATA_SOURCE.kind],
+            ownership=ownership,
+            peers=self._peers,
+            targets=targets,
+            sightings=self._sightings,
+        )
+        return Parts(
             fleet=self._fleet,
             targets=targets,
-            reconciler=DataSourceReconciler(
-                contents=self._contents,
-                resources=self.resources[DATA_SOURCE.kind],
-                ownership=ownership,
-                peers=self._peers,
-                targets=targets,
-                sightings=self._sightings,
-            ),
+            reconciler=reconciler,
             remover=DataSourceRemover(
                 fleet=self._fleet,
                 instances=self.resources[INSTANCE.kind],
@@ -155,13 +165,7 @@ class Assembly:
                 now=self._now,
             ),
             sightings=self._sightings,
-            health=self._health,
-        )
-        return DataSourceController(
-            parts,
-            resync_interval=self._settings.resync_interval,
-            now=self._now,
-            clock=self._clock,
+            health=HealthChecks(self._fleet, reconciler.desire, now=self._now, clock=self._clock),
         )
 
     def _connect_default(self) -> None:
@@ -193,6 +197,7 @@ class Assembly:
             instance = InstanceKey(key.namespace, key.name)
             self._connections.close(instance)
             self._fleet.remove(instance)
+            self._sightings.forget_instance(instance)
         elif self._controller is not None:
             self._controller.forget(key)
 

@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 USER_AGENT = f"gdso/{__version__}"
 GRACE_SECONDS = 25.0
-"""For looks that are under way at the stop; longer than the slowest pair of Grafana calls."""
+"""For looks that are under way at the stop: longer than one call to Grafana, since none follows."""
 _HEARTBEAT_SECONDS = 1.0
 _RETRY_SECONDS = 2.0
 _WATCHED = {"secrets": SECRET, "configmaps": CONFIG_MAP}
@@ -69,7 +69,8 @@ class Runtime:
             settings, self._api, background=self._spawn, dial=dial, now=rfc3339_now
         )
         self._scopes = {
-            INSTANCE.kind: settings.instance_namespaces or settings.namespaces,
+            # Those that do not count are told so.
+            INSTANCE.kind: settings.watched_namespaces,
             DATA_SOURCE.kind: settings.namespaces,
         }
         self._guards = [self._guard(INSTANCE), self._guard(DATA_SOURCE)]
@@ -128,6 +129,7 @@ class Runtime:
         ending = asyncio.ensure_future(self._end_of_work.wait())
         await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
         workers.stop()
+        self._parts.end_requests()
         await working
 
     async def stop(self) -> None:

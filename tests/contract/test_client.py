@@ -4,19 +4,18 @@ import contextlib
 import dataclasses
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from grafana_datasource_operator.api.grafana_json import DataSourceBody
 from grafana_datasource_operator.grafana import errors
+from grafana_datasource_operator.grafana.capabilities import Capability
 from grafana_datasource_operator.grafana.client import GrafanaClient
-from grafana_datasource_operator.grafana.credentials import Credentials, Token, UserPassword
+from grafana_datasource_operator.grafana.credentials import Token, UserPassword
 from tests.conftest import StartProxy
+from tests.contract.clients import Organization, body, hidden, open_client
 from tests.servers.echo import EchoServer
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.grafana import Grafana
@@ -24,73 +23,11 @@ from tests.servers.grafana_choice import GrafanaPool, contract_choices
 from tests.servers.grafana_homes import GrafanaMissingError
 from tests.servers.grafana_provisioning import PROVISIONED_UID
 
-
-@dataclass(frozen=True)
-class Organization:
-    """One of its own on each Grafana, shared by the tests of this module."""
-
-    grafana: Grafana
-    id: int
-
-    @property
-    def has_uid_routes(self) -> bool:
-        return int(self.grafana.version.partition(".")[0]) >= 9
-
-    def token(self, role: str = "Admin") -> Token:
-        return Token(SecretStr(self.grafana.create_token(role, self.id)))
-
-
-@pytest.fixture(scope="module")
-def organization(contract_grafana: Grafana) -> Organization:
-    with httpx.Client(
-        base_url=contract_grafana.url, auth=contract_grafana.admin, trust_env=False
-    ) as admin:
-        made = admin.post("/api/orgs", json={"name": secrets.token_hex(8)}).raise_for_status()
-    return Organization(contract_grafana, int(made.json()["orgId"]))
-
-
-@pytest.fixture(scope="module")
-def admin_token(organization: Organization) -> Token:
-    return organization.token()
-
-
-@pytest.fixture
-async def client(organization: Organization, admin_token: Token) -> AsyncIterator[GrafanaClient]:
-    async with open_client(organization.grafana.url, admin_token, organization.id) as client:
-        yield client
-
-
-@pytest.fixture
-def uid() -> str:
-    return secrets.token_hex(6)
-
-
-def open_client(url: str, credentials: Credentials, org_id: int) -> GrafanaClient:
-    return GrafanaClient(
-        url, credentials, name="contract", user_agent="gdso/contract", org_id=org_id, timeout=30
-    )
-
-
-def body(uid: str, **changes: Any) -> DataSourceBody:
-    plain = DataSourceBody(
-        uid=uid,
-        name=f"name of {uid}",
-        type="prometheus",
-        access="proxy",
-        url="http://prometheus:9090",
-        user="",
-        database="",
-        basic_auth=False,
-        basic_auth_user="",
-        with_credentials=False,
-        is_default=False,
-        json_data={},
-    )
-    return dataclasses.replace(plain, **changes)
-
-
-def hidden(**values: str) -> dict[str, SecretStr]:
-    return {key: SecretStr(value) for key, value in values.items()}
+PROBES = [
+    "GET /api/datasources/uid/gdso-probe/health",
+    "GET /api/datasources/uid/gdso-probe/correlations",
+    "POST /api/datasources/uid/gdso-probe/correlations",
+]
 
 
 async def test_what_was_created_is_read_back(client: GrafanaClient, uid: str) -> None:
@@ -198,18 +135,39 @@ async def test_updates_go_by_uid_where_the_server_can(
 ) -> None:
     proxy = fault_proxy_to(organization.grafana.url)
     async with open_client(proxy.url, admin_token, organization.id) as client:
-        assert await client.has_uid_routes() is organization.has_uid_routes
+        assert await client.supports(Capability.UPDATE_BY_UID) is organization.has_uid_routes
         created = await client.create_data_source(body(uid))
         await client.update_data_source(created.id, body(uid, url="http://elsewhere:9090"))
         await client.update_data_source(created.id, body(uid, url="http://yet-elsewhere:9090"))
     subject = f"uid/{uid}" if organization.has_uid_routes else str(created.id)
     asked = [f"{request.method} {request.path}" for request in proxy.requests]
     assert asked == [
-        "GET /api/datasources/uid/gdso-probe/health",
+        *PROBES[: 2 if organization.has_uid_routes else 3],
         "POST /api/datasources",
         f"PUT /api/datasources/{subject}",
         f"PUT /api/datasources/{subject}",
     ]
+
+
+async def test_the_list_holds_every_data_source_as_far_as_it_tells_of_it(
+    client: GrafanaClient, uid: str
+) -> None:
+    uids = [f"{uid}-{number}" for number in range(3)]
+    for one in uids:
+        wanted = body(
+            one, basic_auth=True, basic_auth_user="u", json_data={"gdso.dev/owner": "a/b/c"}
+        )
+        await client.create_data_source(wanted)
+    listed = {state.uid: state for state in await client.list_data_sources()}
+    assert listed.keys() >= {*uids}
+    for one in uids:
+        read = await client.get_data_source(one)
+        assert read is not None
+        told = listed[one]
+        for name in ("id", "name", "type", "access", "url", "basic_auth", "json_data", "read_only"):
+            assert getattr(told, name) == getattr(read, name), name
+        # What no list tells.
+        assert (told.version, told.basic_auth_user, told.secret_keys) == (0, "", frozenset())
 
 
 async def test_a_deleted_data_source_is_gone_and_deleting_it_again_says_so(
@@ -304,7 +262,7 @@ async def test_a_wrong_token_is_unauthorized_wherever_it_is_sent(
             client.get_data_source(uid),
             client.create_data_source(body(uid)),
             client.delete_data_source(uid),
-            client.has_uid_routes(),
+            client.supports(Capability.UPDATE_BY_UID),
         ):
             with pytest.raises(errors.Unauthorized, match="credentials") as refused:
                 await call
@@ -336,6 +294,7 @@ async def test_health_is_asked_by_uid_where_the_server_can(
     async with open_client(proxy.url, admin_token, organization.id) as client:
         created = await client.create_data_source(body(uid, type="loki", url="http://127.0.0.1:1"))
         answer = await client.check_health(uid, created.id)
+    assert answer is not None
     assert answer.is_json
     assert answer.status != 200
     assert last_path(proxy, "GET") == (

@@ -81,8 +81,7 @@ def _start(started: list[ServerProcess]) -> Demo:
         kubernetes.kubeconfig,
         DIRECTORY / "operator.log",
         {
-            "GDSO_GRAFANA_URL": grafana.url,
-            "GDSO_GRAFANA_TOKEN": grafana.create_token(),
+            "GDSO_DEFAULT_INSTANCE": "default/main",
             "GDSO_LOG_FORMAT": "text",
             "GDSO_LOG_LEVEL": "INFO",
         },

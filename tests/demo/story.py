@@ -1,5 +1,7 @@
 """What the demo does as a user, and the proof it shows."""
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ stringData:
 
 
 def tell(demo: Demo) -> None:
-    """Apply the examples, show them, then prove it: read back, rotate, delete."""
+    """Apply the examples, show them, then prove it: read back, rotate, edit by hand, delete."""
     kubectl = demo.kubernetes.kubectl
     _run(demo, "apply", "-f", "crds/")
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
@@ -34,12 +36,15 @@ def tell(demo: Demo) -> None:
         within_seconds=_SECONDS,
         what="the new kind to be served",
     )
+    say("\n$ kubectl apply -f -    # a GrafanaInstance, and a Secret with a token for it")
+    say(kubectl("apply", "-f", "-", input=_instance(demo)).rstrip())
     _run(demo, "apply", "-f", "examples/")
-    _run(demo, "wait", "--for=condition=Ready", "gds", "--all", "--timeout=60s")
-    _run(demo, "get", "gds")
+    _run(demo, "wait", "--for=condition=Ready", "ginst,gds", "--all", "--timeout=60s")
+    _run(demo, "get", "ginst,gds")
     with httpx.Client(base_url=demo.grafana.url, auth=demo.grafana.admin, trust_env=False) as http:
         _read_back(http)
         _rotate(demo, http)
+        _edit_by_hand(demo, http)
         _delete(demo, http)
 
 
@@ -59,6 +64,23 @@ Everything is still running. Look around:
   less {(DIRECTORY / "operator.log").relative_to(_ROOT)}
 Edit examples/*.yaml and `kubectl apply -f examples/` again; stop with `make demo-down`."""
     )
+
+
+def _instance(demo: Demo) -> str:
+    token = demo.grafana.create_token()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "grafana"},
+        "stringData": {"token": token},
+    }
+    instance = {
+        "apiVersion": "gdso.dev/v1beta1",
+        "kind": "GrafanaInstance",
+        "metadata": {"name": "main"},
+        "spec": {"url": demo.grafana.url, "auth": {"tokenSecretRef": {"name": "grafana"}}},
+    }
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [secret, instance]})
 
 
 def _run(demo: Demo, *arguments: str) -> None:
@@ -92,6 +114,24 @@ def _rotate(demo: Demo, http: httpx.Client) -> None:
     )
     say(f"  Grafana's version of it went from {before} to {after}: the new value was sent.")
     _run(demo, "get", "events", "--field-selector=reason=SecretChanged")
+
+
+def _edit_by_hand(demo: Demo, http: httpx.Client) -> None:
+    uid = "loki"
+    held = _get(http, uid) or {}
+    say("\nSomebody edits the Loki in Grafana ...")
+    http.put(f"/api/datasources/uid/{uid}", json={**held, "url": "http://elsewhere:3100"})
+    say("  It would be seen at the next resync, in 10 minutes at the latest; now:")
+    request = f"gdso.dev/reconcile-requested-at={time.time():.0f}"
+    _run(demo, "annotate", "gds", "loki", "--overwrite", request)
+    eventually(
+        lambda: (_get(http, uid) or {})["url"],
+        lambda url: url == held["url"],
+        within_seconds=_SECONDS,
+        what="the edit to be corrected",
+    )
+    say(f"  In Grafana: {held['url']} again.")
+    _run(demo, "get", "events", "--field-selector=reason=DriftCorrected")
 
 
 def _delete(demo: Demo, http: httpx.Client) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests.grafana_double.accounts import Accounts
 from tests.grafana_double.app import make_app
 from tests.grafana_double.auth import Credentials
-from tests.grafana_double.provisioned import provision
+from tests.grafana_double.provisioning import provision
+from tests.grafana_double.provisioning_files import ProvisioningError
 from tests.grafana_double.state import Grafana, Limits
+from tests.grafana_double.storage import Storage
 from tests.grafana_double.versions import VERSIONS
 
 
@@ -24,18 +27,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--admin-password", default="admin")
     parser.add_argument("--datasource-limit", type=int, default=5000, metavar="N")
     parser.add_argument("--quota", type=int, metavar="N", help="data sources per organisation")
-    parser.add_argument("--provisioned", action="store_true", help="with a read-only data source")
+    parser.add_argument("--hide-version", action="store_true", help="from /api/health")
+    parser.add_argument("--provisioning", type=Path, metavar="FOLDER", help="of data source files")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keeps everything for a restart")
     parser.add_argument("--seed", type=int, help="of the uids that are made up")
     return parser.parse_args()
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
     version = VERSIONS[arguments.version]
-    limits = Limits(arguments.datasource_limit, arguments.quota)
-    grafana = Grafana(version, limits, arguments.seed)
-    if arguments.provisioned:
+    limits = Limits(arguments.datasource_limit, arguments.quota, arguments.hide_version)
+    storage = Storage(arguments.state)
+    grafana = Grafana(
+        version, limits, arguments.seed, storage=storage, files=arguments.provisioning
+    )
+    try:
         provision(grafana)
-    app = make_app(grafana, Credentials(version, arguments.admin_password))
+    except ProvisioningError as error:
+        sys.exit(f"Datasource provisioning error: {error}")
+    credentials = Credentials(version, arguments.admin_password, storage)
+    app = make_app(grafana, credentials, Accounts(storage))
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", arguments.port, shutdown_timeout=1)

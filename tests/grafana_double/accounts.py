@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import cast
+
+from tests.grafana_double.storage import Storage
+
+_ACCOUNT = "account"
 
 
 class Role(Enum):
@@ -27,12 +32,16 @@ class Account:
 class Accounts:
     """All service accounts; ids are shared with users, of whom there is one."""
 
-    def __init__(self) -> None:
-        self._accounts: dict[int, Account] = {}
+    def __init__(self, storage: Storage | None = None) -> None:
+        """With what `storage` holds."""
+        self._storage = storage or Storage()
+        kept = cast("list[Account]", self._storage.all(_ACCOUNT))
+        self._accounts = {account.id: account for account in kept}
 
     def add(self, uid: str, org_id: int, name: str, role: Role) -> Account:
         account = Account(len(self._accounts) + 2, uid, org_id, name, role)
         self._accounts[account.id] = account
+        self._storage.put(_ACCOUNT, account.id, account)
         return account
 
     def find(self, org_id: int, account_id: int | None) -> Account | None:

@@ -13,6 +13,7 @@ from tests.grafana_double import (
     datasources,
     health,
     organizations,
+    provisioning,
     proxy,
     queries,
     service_accounts,
@@ -31,6 +32,7 @@ _log = logging.getLogger("grafana_double")
 # A fixed part of a path goes before a variable one: /correlations before /{id}.
 _ROUTES = [
     *organizations.ROUTES,
+    *provisioning.ROUTES,
     *service_accounts.ROUTES,
     *api_keys.ROUTES,
     *correlations.ROUTES,
@@ -42,14 +44,14 @@ _ROUTES = [
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(grafana: Grafana, credentials: Credentials) -> web.Application:
+def make_app(grafana: Grafana, credentials: Credentials, accounts: Accounts) -> web.Application:
     app = web.Application(
         client_max_size=_LARGEST_BODY, middlewares=[_middleware(grafana.version, credentials)]
     )
-    app.router.add_get("/api/health", _health_of(grafana.version))
-    entry = _Entry(grafana, credentials)
+    app.router.add_get("/api/health", _health_of(grafana))
+    entry = _Entry(grafana, credentials, accounts)
     app.cleanup_ctx.append(entry.connect)
-    for route in _ROUTES:
+    for route in (*_ROUTES, Route("GET", "/api/frontend/settings", None, _frontend_settings)):
         if route.exists(grafana.version):
             entry.add(app, route)
     return app
@@ -58,10 +60,10 @@ def make_app(grafana: Grafana, credentials: Credentials) -> web.Application:
 class _Entry:
     """Where every request passes: who is it, may he, and on to the handler."""
 
-    def __init__(self, grafana: Grafana, credentials: Credentials) -> None:
+    def __init__(self, grafana: Grafana, credentials: Credentials, accounts: Accounts) -> None:
         self._grafana = grafana
         self._credentials = credentials
-        self._accounts = Accounts()
+        self._accounts = accounts
         self._connections: Connections | None = None
 
     async def connect(self, _app: web.Application) -> AsyncIterator[None]:
@@ -92,11 +94,22 @@ class _Entry:
         )
 
 
-def _health_of(version: Version) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _health_of(grafana: Grafana) -> Callable[[web.Request], Awaitable[web.Response]]:
+    shown = {} if grafana.limits.hides_version else _build(grafana.version)
+
     async def health_of_server(_request: web.Request) -> web.Response:
-        return context_answer({"database": "ok", "version": version.name, "commit": version.commit})
+        return context_answer({"database": "ok", **shown})
 
     return health_of_server
+
+
+async def _frontend_settings(call: Call) -> web.Response:
+    """Of the many, those that tell what runs here: to whoever is signed in."""
+    return context_answer({"buildInfo": _build(call.version)})
+
+
+def _build(version: Version) -> dict[str, object]:
+    return {"version": version.name, "commit": version.commit}
 
 
 def _middleware(version: Version, credentials: Credentials) -> Middleware:

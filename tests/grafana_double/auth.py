@@ -6,18 +6,21 @@ import secrets
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 
 from tests.grafana_double.accounts import Role
 from tests.grafana_double.answers import EarlyApiError
 from tests.grafana_double.bodies import path_integer
+from tests.grafana_double.storage import Storage
 from tests.grafana_double.versions import BadCredential, Version
 
 ADMIN_LOGIN = "admin"
 _WRONG_PASSWORDS_UNTIL_LOCKED = 5
 _LOCK_SECONDS = 300.0
 _FIRST_ORGANIZATION = 1
+_TOKEN, _DELETED_TOKEN, _ADMIN_OF = "token", "deleted token", "organization of the administrator"
 
 
 _ALL = ["datasources:*"]
@@ -36,7 +39,7 @@ _ADMIN = _EDITOR | {
     "serviceaccounts:create": [""],
     "serviceaccounts:write": ["serviceaccounts:*"],
 }
-_SERVER_ADMIN = _ADMIN | {"orgs:create": [""]}
+_SERVER_ADMIN = _ADMIN | {"orgs:create": [""], "provisioning:reload": ["provisioners:*"]}
 _OF_ROLE: dict[Role, dict[str, list[str]]] = {
     Role.NONE: {},
     Role.VIEWER: _VIEWER,
@@ -76,18 +79,25 @@ class Token:
 class Credentials:
     """The passwords and tokens that open a Grafana."""
 
-    def __init__(self, version: Version, admin_password: str) -> None:
+    def __init__(
+        self, version: Version, admin_password: str, storage: Storage | None = None
+    ) -> None:
+        """With what `storage` holds."""
         self._version = version
         self._admin_password = admin_password
-        self._admin_orgs = {_FIRST_ORGANIZATION}
-        self._tokens: dict[str, Token] = {}
-        self._deleted: set[str] = set()
-        self._last_token_id = 0
+        self._storage = storage or Storage()
+        self._admin_orgs = {_FIRST_ORGANIZATION, *cast("list[int]", self._storage.all(_ADMIN_OF))}
+        tokens = cast("list[Token]", self._storage.all(_TOKEN))
+        self._tokens = {token.key: token for token in tokens}
+        self._deleted = set(cast("list[str]", self._storage.all(_DELETED_TOKEN)))
+        # Those that were deleted count too: ids are not used again.
+        self._last_token_id = len(self._tokens) + len(self._deleted)
         self._wrong_passwords: dict[str, list[float]] = defaultdict(list)
 
     def join(self, org_id: int) -> None:
         """Whoever creates an organisation becomes its administrator."""
         self._admin_orgs.add(org_id)
+        self._storage.put(_ADMIN_OF, org_id, org_id)
 
     def tokens_of(self, account_id: int) -> list[Token]:
         return [token for token in self._tokens.values() if token.account_id == account_id]
@@ -100,11 +110,14 @@ class Credentials:
         key = f"glsa_{secrets.token_hex(16)}_{secrets.token_hex(4)}"
         token = Token(self._last_token_id, key, name, account_id, org_id, role, expires_at)
         self._tokens[key] = token
+        self._storage.put(_TOKEN, key, token)
         return token
 
     def remove_token(self, token: Token) -> None:
         del self._tokens[token.key]
         self._deleted.add(token.key)
+        self._storage.remove(_TOKEN, token.key)
+        self._storage.put(_DELETED_TOKEN, token.key, token.key)
 
     def identify(self, request: web.Request) -> Identity:
         header = request.headers.get("Authorization")

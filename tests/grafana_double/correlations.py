@@ -160,6 +160,34 @@ def _requested(call: Call, fields: Fields) -> Correlation:
     return correlation
 
 
+def from_file(grafana: Grafana, source: DataSource, raw: dict[str, object]) -> Correlation:
+    """As a provisioning file declares it."""
+    old = _is_old(grafana.version)
+    fields = Fields(raw)
+    config = fields.group("config") or Fields({"type": _QUERY})
+    config_type = config.text("type")
+    if not old and (config_type not in {"", _QUERY} or "transformations" in raw):
+        raise BodyError("config.type or transformations in a wrong place")
+    if not all(isinstance(raw.get(key), str) for key in ("label", "description")):
+        raise BodyError("label or description is missing")
+    is_external = not old and raw.get("type") == _EXTERNAL
+    correlation = Correlation(
+        uid=grafana.new_uid(),
+        org_id=source.org_id,
+        source_uid=source.uid,
+        target_uid=fields.optional_text("targetUID"),
+        type=config_type if old else _EXTERNAL if is_external else _QUERY,
+        label=fields.text("label"),
+        description=fields.text("description"),
+        field=config.text("field"),
+        target=config.object("target") or {},
+        transformations=[] if old else _transformations(config) or [],
+        provisioned=not old,
+    )
+    _check_type(correlation, old=old)
+    return correlation
+
+
 def _check_type(correlation: Correlation, *, old: bool) -> None:
     if correlation.type not in ({_QUERY} if old else {_QUERY, _EXTERNAL}):
         raise BodyError("unknown type")
@@ -209,6 +237,7 @@ async def _patch(call: Call) -> web.Response:
         raise _correlation_not_found()
     _refuse_provisioned(call, correlation)
     change.apply(correlation)
+    call.grafana.correlations.keep(correlation)
     return answer({"result": _shown(correlation, call.version), "message": "Correlation updated"})
 
 

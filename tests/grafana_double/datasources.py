@@ -7,13 +7,13 @@ from tests.grafana_double.answers import ApiError, EarlyApiError, answer
 from tests.grafana_double.bodies import path_integer, read
 from tests.grafana_double.calls import Call, Route, with_uid_routes
 from tests.grafana_double.datasource_command import (
-    TEAM_HEADERS,
     Command,
     check_lengths,
     check_url,
     command_from,
     refuse_team_headers,
 )
+from tests.grafana_double.datasource_rows import new_row, next_version, write_row
 from tests.grafana_double.datasource_view import changed, listed, shown
 from tests.grafana_double.state import DataSource, Organization
 from tests.grafana_double.validation import is_valid_uid
@@ -83,24 +83,7 @@ async def _create(call: Call) -> web.Response:
     if version.limits_names_urls_and_uids:
         check_lengths(command)
     _refuse_taken(org, command, version)
-    source = DataSource(
-        id=call.grafana.new_data_source_id(),
-        uid=command.uid or call.grafana.new_uid(),
-        org_id=org.id,
-        name=command.name,
-        type=command.type,
-        access=command.access,
-        url=command.url,
-        user=command.user,
-        database=command.database,
-        basic_auth=command.basic_auth,
-        basic_auth_user=command.basic_auth_user,
-        with_credentials=command.with_credentials,
-        is_default=command.is_default or (version.first_is_default and not len(org)),
-        json_data=command.json_data,
-        secrets=command.secrets,
-        api_version=command.api_version,
-    )
+    source = new_row(call.grafana, org, command)
     org.add(source)
     return changed(source, version, "Datasource added")
 
@@ -154,7 +137,7 @@ def _update(call: Call, source: DataSource, command: Command) -> web.Response:
     has_clash = org.with_name(command.name) not in {None, source}
     if has_clash and version.rename_clash_goes_first:
         raise clash
-    if command.version and source.version >= _next(command.version):
+    if command.version and source.version >= next_version(command.version):
         raise ApiError(
             409,
             "Datasource has already been updated by someone else. Please reload and try again",
@@ -164,45 +147,8 @@ def _update(call: Call, source: DataSource, command: Command) -> web.Response:
         raise clash
     if org.with_uid(command.uid) not in {None, source}:
         raise ApiError(500, "Failed to update datasource", has_cause=True)
-    _store(org, source, command, version)
+    write_row(org, source, command, version, {**source.secrets, **command.secrets})
     return changed(source, version, "Datasource updated")
-
-
-def _next(version: int) -> int:
-    """The largest integer is followed by the smallest."""
-    return -version - 1 if version == 2**63 - 1 else version + 1
-
-
-def _store(org: Organization, source: DataSource, command: Command, version: Version) -> None:
-    def kept_if_empty(key: str, new: str, old: str) -> str:
-        return old if not new and key in version.put_keeps_if_empty else new
-
-    org.rename(source, name=command.name, uid=kept_if_empty("uid", command.uid, source.uid))
-    source.type = command.type
-    source.access = command.access
-    source.url = kept_if_empty("url", command.url, source.url)
-    source.user = command.user
-    source.database = kept_if_empty("database", command.database, source.database)
-    source.basic_auth = command.basic_auth
-    source.basic_auth_user = kept_if_empty(
-        "basicAuthUser", command.basic_auth_user, source.basic_auth_user
-    )
-    source.with_credentials = command.with_credentials
-    if version.guards_team_headers:
-        _keep_team_headers(source, command)
-    source.json_data = command.json_data
-    source.secrets = source.secrets | command.secrets
-    source.api_version = command.api_version
-    source.version = _next(command.version)
-    source.touch()
-    org.set_default(source, command.is_default)
-
-
-def _keep_team_headers(source: DataSource, command: Command) -> None:
-    if isinstance(command.json_data, dict):
-        command.json_data.pop(TEAM_HEADERS, None)
-        if isinstance(source.json_data, dict) and TEAM_HEADERS in source.json_data:
-            command.json_data[TEAM_HEADERS] = source.json_data[TEAM_HEADERS]
 
 
 # --- deleting -----------------------------------------------------------------------------------

@@ -4,10 +4,15 @@ import random
 import string
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
 
+from tests.grafana_double.storage import Storage
 from tests.grafana_double.versions import Version
 
+_ORGANIZATION, _SOURCE, _CORRELATION = "organization", "data source", "correlation"
+_LAST_ID = "last id of a data source"
 _UID_CHARACTERS = string.ascii_lowercase + string.digits
 
 
@@ -32,6 +37,8 @@ class DataSource:
     secrets: dict[str, str] = field(default_factory=dict)
     version: int = 1
     read_only: bool = False
+    is_prunable: bool = False
+    """From a file with `prune: true`, and not changed by the API since."""
     api_version: str = ""
     updated: int = field(default_factory=lambda: int(time.time()))
     """In whole seconds, as databases keep it."""
@@ -43,9 +50,10 @@ class DataSource:
 class Organization:
     """An organisation with its data sources, found by uid, name and id alike."""
 
-    def __init__(self, org_id: int, name: str) -> None:
+    def __init__(self, org_id: int, name: str, storage: Storage) -> None:
         self.id = org_id
         self.name = name
+        self._storage = storage
         self._by_id: dict[int, DataSource] = {}
         self._by_uid: dict[str, DataSource] = {}
         self._by_name: dict[str, DataSource] = {}
@@ -74,6 +82,7 @@ class Organization:
 
     def remove(self, source: DataSource) -> None:
         self.set_default(source, False)
+        self._storage.remove(_SOURCE, source.id)
         del self._by_id[source.id], self._by_uid[source.uid], self._by_name[source.name]
 
     def rename(self, source: DataSource, *, name: str, uid: str) -> None:
@@ -82,12 +91,17 @@ class Organization:
         self._by_uid[uid], self._by_name[name] = source, source
 
     def set_default(self, source: DataSource, is_default: bool) -> None:
-        """At most one is the default; another's `version` and `updated` do not tell it."""
+        """At most one is the default; another's `version` and `updated` do not tell it.
+
+        The last step of every change of `source`: it is kept from here on.
+        """
         if is_default and self._default is not None:
             self._default.is_default = False
+            self._storage.put(_SOURCE, self._default.id, self._default)
         if is_default or self._default is source:
             self._default = source if is_default else None
         source.is_default = is_default
+        self._storage.put(_SOURCE, source.id, source)
 
 
 @dataclass(eq=False)
@@ -106,13 +120,20 @@ class Correlation:
     transformations: list[dict[str, str]]
     provisioned: bool = False
 
+    def says_the_same(self, other: "Correlation") -> bool:
+        """Apart from who made it."""
+        return replace(other, uid=self.uid, provisioned=self.provisioned).__dict__ == self.__dict__
+
 
 class Correlations:
     """All correlations of all organisations, in the order of their creation."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._by_source: dict[str, dict[str, Correlation]] = {}
         self._all: dict[str, Correlation] = {}
+        for correlation in cast("list[Correlation]", storage.all(_CORRELATION)):
+            self.add(correlation)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -129,11 +150,17 @@ class Correlations:
     def add(self, correlation: Correlation) -> None:
         self._all[correlation.uid] = correlation
         self._by_source.setdefault(correlation.source_uid, {})[correlation.uid] = correlation
+        self.keep(correlation)
+
+    def keep(self, correlation: Correlation) -> None:
+        """The last step of every change of it."""
+        self._storage.put(_CORRELATION, correlation.uid, correlation)
 
     def remove(self, correlations: Iterable[Correlation]) -> None:
         for correlation in list(correlations):
             del self._all[correlation.uid]
             del self._by_source[correlation.source_uid][correlation.uid]
+            self._storage.remove(_CORRELATION, correlation.uid)
 
 
 @dataclass(frozen=True)
@@ -144,28 +171,46 @@ class Limits:
     """`[datasources] datasource_limit`: where the list ends without a word."""
     data_sources_per_org: int | None = None
     """`[quota] org_data_source`; None: no quota."""
+    hides_version: bool = False
+    """`[auth.anonymous] hide_version`: from `/api/health`."""
 
 
 class Grafana:
     """The whole state of one Grafana, and the source of its ids."""
 
-    def __init__(self, version: Version, limits: Limits, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        version: Version,
+        limits: Limits,
+        seed: int | None = None,
+        *,
+        storage: Storage | None = None,
+        files: Path | None = None,
+    ) -> None:
+        """With what `storage` holds; `files` is the folder of provisioning files."""
         self.version = version
         self.limits = limits
+        self.files = files
         self.organizations: dict[int, Organization] = {}
-        self.correlations = Correlations()
+        self._storage = storage or Storage()
         self._random = random.Random(seed)
-        self._last_data_source_id = 0
-        self.add_organization("Main Org.")
+        self._last_data_source_id = max(cast("list[int]", self._storage.all(_LAST_ID)), default=0)
+        for name in cast("list[str]", self._storage.all(_ORGANIZATION)) or ["Main Org."]:
+            self.add_organization(name)
+        for source in cast("list[DataSource]", self._storage.all(_SOURCE)):
+            self.organizations[source.org_id].add(source)
+        self.correlations = Correlations(self._storage)
 
     def add_organization(self, name: str) -> Organization:
-        organization = Organization(len(self.organizations) + 1, name)
+        organization = Organization(len(self.organizations) + 1, name, self._storage)
         self.organizations[organization.id] = organization
+        self._storage.put(_ORGANIZATION, organization.id, name)
         return organization
 
     def new_data_source_id(self) -> int:
         """Ids are not used again after a deletion."""
         self._last_data_source_id += 1
+        self._storage.put(_LAST_ID, "", self._last_data_source_id)
         return self._last_data_source_id
 
     def new_uid(self) -> str:

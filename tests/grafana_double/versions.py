@@ -14,6 +14,15 @@ class OtherUid(Enum):
     FAILS = "fails"
 
 
+class FileSecrets(Enum):
+    """What becomes of secrets when a provisioning file is applied to what is there."""
+
+    ADD = "add"
+    REPLACE = "replace"
+    REPLACE_IF_ANY = "replace if any"
+    """A file without secrets leaves them alone."""
+
+
 class CorrelationRules(Enum):
     """The two shapes that correlations had."""
 
@@ -116,6 +125,11 @@ class Version:
     """GET by id of what is not a number shows a `traceID`."""
     put_keeps_if_empty: frozenset[str]
     """Columns that PUT cannot clear, because the ORM does not write empty values."""
+    file_secrets: FileSecrets
+    file_version_counts: bool
+    """The `version` of a provisioning file is a lock; before that it is read and not used."""
+    prunes: bool
+    """`prune: true` in a provisioning file is known."""
     shows_blanked_secrets: bool
     shows_url_in_errors: bool
     shows_plugin_of_one: bool
@@ -288,6 +302,9 @@ _8_5 = Version(
     rename_clash_goes_first=False,
     bad_id_has_cause=True,
     put_keeps_if_empty=frozenset({"uid", "url", "basicAuthUser", "database"}),
+    file_secrets=FileSecrets.REPLACE_IF_ANY,
+    file_version_counts=False,
+    prunes=False,
     shows_blanked_secrets=True,
     shows_url_in_errors=True,
     shows_plugin_of_one=False,
@@ -325,6 +342,9 @@ _9_4 = Version(
     rename_clash_goes_first=False,
     bad_id_has_cause=False,
     put_keeps_if_empty=frozenset({"uid", "url", "basicAuthUser"}),
+    file_secrets=FileSecrets.ADD,
+    file_version_counts=False,
+    prunes=False,
     shows_blanked_secrets=False,
     shows_url_in_errors=False,
     shows_plugin_of_one=False,
@@ -371,6 +391,9 @@ _12_4 = Version(
     rename_clash_goes_first=True,
     bad_id_has_cause=False,
     put_keeps_if_empty=frozenset({"uid", "url", "basicAuthUser"}),
+    file_secrets=FileSecrets.REPLACE,
+    file_version_counts=True,
+    prunes=True,
     shows_blanked_secrets=False,
     shows_url_in_errors=False,
     shows_plugin_of_one=True,

@@ -178,6 +178,43 @@ def test_delays_an_answer(proxy: FaultProxy, client: httpx.Client) -> None:
     assert time.monotonic() - started >= 0.3
 
 
+def test_a_slow_upstream_has_done_what_its_client_gave_up_on(
+    proxy: FaultProxy, echo: EchoServer, client: httpx.Client
+) -> None:
+    with proxy.slow(0.5, requests_of("POST")) as fault:
+        started = time.monotonic()
+        assert client.post("/waited-for").status_code == 200
+        assert time.monotonic() - started >= 0.5
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/given-up", timeout=0.2)
+        assert client.get("/others").status_code == 200
+        assert fault.hits == 2
+    assert [received.path for received in echo.received] == ["/waited-for", "/given-up", "/others"]
+    assert client.post("/again").status_code == 200
+    assert fault.hits == 2
+
+
+def test_a_delayed_request_of_a_client_that_gave_up_never_reaches_upstream(
+    proxy: FaultProxy, echo: EchoServer, client: httpx.Client
+) -> None:
+    proxy.delay(30)
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/given-up", timeout=0.2)
+    eventually(
+        lambda: proxy.requests[0].ended,
+        lambda ended: ended is not None,
+        within_seconds=5,
+        what="the proxy to notice",
+    )
+    assert echo.received == []
+
+
+def test_hangs_for_as_long_as_told(proxy: FaultProxy, client: httpx.Client) -> None:
+    with proxy.hanging(), pytest.raises(httpx.ReadTimeout):
+        client.get("/", timeout=0.2)
+    assert client.get("/").status_code == 200
+
+
 def test_cuts_an_answer_in_its_body(
     proxy: FaultProxy, echo: EchoServer, client: httpx.Client
 ) -> None:

@@ -1,11 +1,13 @@
 """Every Grafana of a run, server or double, is the version it says and hands out working tokens."""
 
+import secrets
+
 import httpx
 import pytest
 
 from tests.conftest import StartGrafana
 from tests.servers.echo import EchoServer
-from tests.servers.grafana import Grafana, GrafanaServer
+from tests.servers.grafana import Grafana
 from tests.servers.grafana_provisioning import PROVISIONED_UID
 from tests.servers.grafana_tokens import NoTokensError
 
@@ -36,14 +38,23 @@ def test_an_admin_token_may_write_and_a_viewer_token_may_not(contract_grafana: G
         assert admin.get("/api/org").json()["id"] == 1
 
 
-def test_a_token_is_of_the_organization_that_was_asked_for(contract_grafana: Grafana) -> None:
+def test_tokens_are_made_by_every_version(every_grafana: Grafana) -> None:
+    with client_of(every_grafana) as admin:
+        assert admin.get("/api/org").json()["id"] == 1
+
+
+def make_organization(grafana: Grafana) -> int:
     made = httpx.post(
-        f"{contract_grafana.url}/api/orgs",
-        json={"name": "other"},
-        auth=contract_grafana.admin,
+        f"{grafana.url}/api/orgs",
+        json={"name": secrets.token_hex(8)},
+        auth=grafana.admin,
         trust_env=False,
     )
-    org_id = made.json()["orgId"]
+    return int(made.json()["orgId"])
+
+
+def test_a_token_is_of_the_organization_that_was_asked_for(contract_grafana: Grafana) -> None:
+    org_id = make_organization(contract_grafana)
     with client_of(contract_grafana, org_id=org_id) as admin:
         assert admin.get("/api/org").json()["id"] == org_id
 
@@ -62,17 +73,25 @@ def test_settings_reach_the_server(fresh_grafana: StartGrafana) -> None:
     assert (refused.status_code, refused.json()["message"]) == (403, "data_source Quota reached")
 
 
-def test_a_server_comes_back_on_its_port_with_its_data(fresh_grafana: StartGrafana) -> None:
-    grafana = fresh_grafana()
-    if not isinstance(grafana, GrafanaServer):
-        pytest.skip("the double keeps nothing for a restart")
-    with client_of(grafana) as admin:
-        admin.post("/api/datasources", json=SOURCE).raise_for_status()
-        grafana.kill()
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_server_comes_back_on_its_port_with_its_data(
+    contract_grafana: Grafana, fresh_grafana: StartGrafana, end: str
+) -> None:
+    grafana = fresh_grafana(like=contract_grafana)
+    org_id = make_organization(grafana)
+    with client_of(grafana, org_id=org_id) as admin:
+        admin.post("/api/datasources", json={**SOURCE, "uid": "gone"}).raise_for_status()
+        admin.delete("/api/datasources/uid/gone").raise_for_status()
+        made = admin.post("/api/datasources", json={**SOURCE, "isDefault": True}).json()
+        held = admin.get("/api/datasources/uid/a").json()
+        getattr(grafana, end)()
         with pytest.raises(httpx.TransportError):
             admin.get("/api/datasources/uid/a")
         grafana.start()
-        assert admin.get("/api/datasources/uid/a").json()["name"] == "A"
+        assert admin.get("/api/datasources/uid/a").json() == held
+        assert admin.get("/api/datasources").json()[0]["id"] == made["id"]
+        other = admin.post("/api/datasources", json={**SOURCE, "uid": "b", "name": "B"}).json()
+        assert other["id"] > made["id"]
 
 
 def test_a_back_end_shows_which_secret_a_data_source_really_sends(

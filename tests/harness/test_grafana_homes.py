@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.grafana import GivenGrafana
-from tests.servers.grafana_choice import contract_choices, main_choice
+from tests.servers.grafana_choice import contract_choices, every_choice, main_choice
 from tests.servers.grafana_homes import GrafanaMissingError, find_grafanas
 
 
@@ -71,3 +71,22 @@ def test_contract_tests_run_against_real_servers_and_every_double(tmp_path: Path
         "12.4.0-double",
     ]
     assert str(main_choice()) == "11.0.0-server"
+
+
+def test_one_of_them_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDSO_TEST_GRAFANA", "9.4.0-pre-double")
+    assert str(main_choice()) == "9.4.0-pre-double"
+    monkeypatch.setenv("GDSO_TEST_GRAFANA", "7.5.0-double")
+    with pytest.raises(GrafanaMissingError, match=r"none of 8\.5\.9-double, "):
+        main_choice()
+
+
+def test_tests_on_every_version_take_the_double_only_where_no_server_is(tmp_path: Path) -> None:
+    for version in ("9.4.0-pre", "11.0.0"):
+        make_home(tmp_path / "cache" / "grafana" / version, version)
+    assert [str(choice) for choice in every_choice()] == [
+        "9.4.0-pre-server",
+        "11.0.0-server",
+        "8.5.9-double",
+        "12.4.0-double",
+    ]

@@ -11,6 +11,7 @@ from tests.servers.kubernetes import KubernetesServer
 
 _PROJECT = Path(__file__).parents[2]
 _TEST = "tests/harness/test_grafana.py::test_is_the_version_that_it_is_said_to_be"
+_EVERY_TEST = "tests/harness/test_grafana.py::test_tokens_are_made_by_every_version"
 _KUBERNETES_TEST = "tests/harness/test_kubernetes.py::test_a_failing_kubectl_says_why"
 
 
@@ -28,8 +29,11 @@ def run_pytest(*arguments: str, **environment: str) -> "subprocess.CompletedProc
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_the_summary_names_every_grafana_with_its_tests(tmp_path: Path, workers: str) -> None:
-    answer = run_pytest("-n", workers, _TEST, GDSO_TEST_CACHE=str(tmp_path))
+@pytest.mark.parametrize("test", [_TEST, _EVERY_TEST])
+def test_the_summary_names_every_grafana_with_its_tests(
+    tmp_path: Path, workers: str, test: str
+) -> None:
+    answer = run_pytest("-n", workers, test, GDSO_TEST_CACHE=str(tmp_path))
     assert answer.returncode == 0, answer.stdout
     _, _, summary = answer.stdout.partition(" ran against ")
     assert [line for line in summary.splitlines() if line.startswith("Grafana")] == [

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.integration.target import Target
 from tests.servers.grafana import Grafana
 from tests.servers.grafana_tokens import NoTokensError
+from tests.servers.target import Target
 
 MakeTarget = Callable[[], Target]
 

@@ -28,7 +28,7 @@ def install_crds(kubernetes: KubernetesServer) -> None:
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     # Established does not mean served: the first requests may still meet 404 or 429.
     eventually(
-        lambda: kubectl.run("get", "grafanadatasources").returncode,
+        lambda: kubectl.run("get", "grafanadatasources,grafanainstances").returncode,
         lambda code: code == 0,
         within_seconds=30,
         what="the kinds to be served",
@@ -79,3 +79,9 @@ def make_sandbox(
 def sandbox(make_sandbox: MakeSandbox, grafana: Grafana) -> Sandbox:
     """A sandbox on the newest Grafana there is."""
     return make_sandbox(grafana)
+
+
+@pytest.fixture
+def sandbox_on_every_grafana(make_sandbox: MakeSandbox, every_grafana: Grafana) -> Sandbox:
+    """A sandbox in turn on every version of Grafana."""
+    return make_sandbox(every_grafana)

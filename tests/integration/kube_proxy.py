@@ -6,6 +6,7 @@ from tests.servers.faults import Predicate, ProxiedRequest, requests_of
 from tests.servers.operator_process import OperatorProcess
 
 SOURCES = "grafanadatasources"
+INSTANCES = "grafanainstances"
 
 
 class ProxiedKubernetes:

@@ -13,13 +13,13 @@ from tests.integration.cluster_user import SOURCE as SOURCE
 from tests.integration.cluster_user import Json as Json
 from tests.integration.cluster_user import RefusedError as RefusedError
 from tests.integration.cluster_user import ready_of as ready_of
-from tests.integration.target import Target
 from tests.kstatus import broken_rules
 from tests.servers.audit_log import AuditLog, AuditRecord
 from tests.servers.grafana import Grafana
 from tests.servers.kubernetes import KubernetesServer
 from tests.servers.operator_process import USER_AGENT, OperatorProcess
 from tests.servers.service_account import apply_service_account
+from tests.servers.target import Target
 
 NO_DEFAULT_INSTANCE: Mapping[str, None] = {
     "GDSO_GRAFANA_URL": None,

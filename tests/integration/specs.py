@@ -3,6 +3,8 @@
 from tests.integration.sandbox import Json
 
 LOKI: Json = {"type": "loki", "url": "http://loki:3100"}
+UNCHECKED: Json = {"healthCheck": {"enabled": False}}
+"""Part of a spec whose status is compared: a check of its health may come at any time."""
 
 
 def secret_key(secret: str, key: str, *, optional: bool | None = None) -> Json:
@@ -18,6 +20,9 @@ def whole_secret(secret: str, *, optional: bool | None = None) -> Json:
 
 
 def sends_headers(url: str, *names: str) -> Json:
-    """A data source that sends headers to `url`, with values from httpHeaderValue1 and so on."""
+    """A data source that sends headers to `url`, with values from httpHeaderValue1 and so on.
+
+    A health check would let Grafana look it up, and go on with what it then holds for 5 s.
+    """
     named = {f"httpHeaderName{number}": name for number, name in enumerate(names, start=1)}
-    return {"type": "prometheus", "url": url, "jsonData": named}
+    return {"type": "prometheus", "url": url, "jsonData": named, **UNCHECKED}

@@ -53,9 +53,9 @@ def test_deletion_waits_for_a_grafana_that_is_down_and_tells_how_to_escape(
         shared.delete("blocked")
         blocked = shared.wait_for_reason("blocked", "DeletionBlocked")
         assert ready_of(blocked)["message"] == (
-            "GrafanaUnreachable: no connection to Grafana (connecting failed: refused, unknown"
-            " host, or TLS not accepted). Retried for ever; to let go without Grafana, set the"
-            " annotation gdso.dev/force-delete=true or spec.deletionPolicy: Orphan"
+            "GrafanaUnreachable: no connection to Grafana (connecting failed: refused). Retried for"
+            " ever; to let go without Grafana, set the annotation gdso.dev/force-delete=true or"
+            " spec.deletionPolicy: Orphan"
         )
         assert shared.held(shared.uid("blocked"))["name"] == "blocked"
     shared.wait_gone("blocked")

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from tests.integration.sandbox import Sandbox, ready_of
-from tests.integration.specs import LOKI, secret_key
+from tests.integration.specs import LOKI, UNCHECKED, secret_key
 from tests.integration.standing import shared_sandbox as shared_sandbox
 from tests.integration.standing import standing_sandbox as standing_sandbox
 
@@ -115,6 +115,7 @@ def test_quiet_resyncs_and_restarts_are_not_told(sandbox: Sandbox) -> None:
     sandbox.apply_secret("quiet", {"key": "the same secret value"})
     quiet = {
         **LOKI,
+        **UNCHECKED,
         "resyncInterval": "1s",
         "secureJsonData": {"password": secret_key("quiet", "key")},
     }

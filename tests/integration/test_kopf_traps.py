@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import StartProxy
 from tests.integration.conftest import MakeSandbox, install_crds
-from tests.integration.kube_proxy import SOURCES, ProxiedKubernetes, watch_of
+from tests.integration.kube_proxy import INSTANCES, SOURCES, ProxiedKubernetes, watch_of
 from tests.integration.metrics import total
 from tests.integration.sandbox import SECONDS, Json, Sandbox
 from tests.servers.faults import requests_of
@@ -188,11 +188,15 @@ def test_deletion_and_update_soon_after_a_restart_are_not_held_up(sandbox: Sandb
 RIGHTS: list[Json] = [
     {
         "apiGroups": ["gdso.dev"],
-        "resources": [SOURCES],
+        "resources": [SOURCES, INSTANCES],
         "verbs": ["get", "list", "watch", "patch"],
     },
-    {"apiGroups": ["gdso.dev"], "resources": [f"{SOURCES}/status"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["gdso.dev"],
+        "resources": [f"{SOURCES}/status", f"{INSTANCES}/status"],
+        "verbs": ["patch"],
+    },
+    {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "get", "patch"]},
     # Where GDSO_OWNER_ID is not set: a namespace's uid is the default owner id.
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
@@ -400,7 +404,7 @@ def test_an_operator_outlives_a_restart_of_the_apiserver(own_sandbox: Sandbox) -
 
     own_sandbox.kubernetes.stop_apiserver()
     eventually(
-        lambda: operator.log, lambda log: "Watch of Secrets broke" in log, SECONDS, "the outage"
+        lambda: operator.log, lambda log: "Watch of secrets broke" in log, SECONDS, "the outage"
     )
     own_sandbox.kubernetes.start_apiserver()
     own_sandbox.apply_secret("missing", {"token": "secret-value"})

@@ -87,7 +87,7 @@ def test_without_its_crd_it_says_what_to_apply_and_goes_on_when_it_is_there(
     operator = make_operator(bare_sandbox, scope)
     operator.process.start()
     wait_for_answer(
-        operator, "grafanadatasources.gdso.dev is not installed: kubectl apply -f crds/", 503
+        operator, "grafanainstances.gdso.dev is not installed: kubectl apply -f crds/", 503
     )
     assert get(operator, "/healthz").status_code == 200
 
@@ -131,7 +131,7 @@ def test_an_apiserver_that_is_down_at_the_start_is_waited_for(
     operator = kubernetes_side.make_operator()
     with kubernetes_side.proxy.refusing():
         operator.process.start()
-        wait_for_answer(operator, "GrafanaDataSource cannot be listed", 503)
+        wait_for_answer(operator, "GrafanaInstance cannot be listed", 503)
     wait_for_answer(operator, "ok", 200)
     sandbox.apply("first", PLAIN)
     sandbox.wait_ready("first")
@@ -169,7 +169,8 @@ def test_without_its_crd_it_ends_at_once_when_it_is_told_to(bare_sandbox: Sandbo
 
 def test_an_operator_that_may_not_list_secrets_says_so(sandbox: Sandbox) -> None:
     kubernetes = sandbox.kubernetes
-    sandbox.kubectl("create", "role", "gds", "--verb=list,watch", "--resource=gds")
+    kinds = "--resource=gds,ginst"
+    sandbox.kubectl("create", "role", "gds", "--verb=list,watch", kinds)
     sandbox.kubectl("create", "rolebinding", "gds", "--role=gds", "--user=restricted")
     kubeconfig = kubernetes.write_kubeconfig(
         sandbox.directory.with_suffix(".kubeconfig"),
@@ -177,7 +178,7 @@ def test_an_operator_that_may_not_list_secrets_says_so(sandbox: Sandbox) -> None
     )
     operator = sandbox.make_operator(KUBECONFIG=str(kubeconfig))
     operator.process.start()
-    wait_for_answer(operator, "Secrets cannot be listed", 503)
+    wait_for_answer(operator, "secrets cannot be listed", 503)
 
 
 # --- metrics

@@ -10,6 +10,7 @@ import yaml
 
 from tests.integration.metrics import total
 from tests.integration.sandbox import SECONDS, Json, Sandbox
+from tests.integration.specs import UNCHECKED
 from tests.kstatus import find_condition
 from tests.servers.audit_log import AuditRecord
 from tests.servers.operator_process import USER_AGENT, OperatorProcess
@@ -110,7 +111,14 @@ UNSYNCED: dict[str, tuple[str, Json]] = {
     "suspended": ("Suspended", {"type": "testdata", "suspend": True}),
 }
 
-PLAIN = {"type": "prometheus", "url": "http://prometheus:9090", "resyncInterval": "0s"}
+PLAIN = {
+    "type": "prometheus",
+    "url": "http://prometheus:9090",
+    "resyncInterval": "0s",
+    **UNCHECKED,
+}
+LOOKED_AT_OFTEN: Json = {"resyncInterval": "1s", **UNCHECKED}
+FIRST = {"name": "first of the organization", "type": "testdata", "access": "proxy"}
 
 
 class Population:
@@ -118,6 +126,8 @@ class Population:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        # The first data source of an organization is forced to be its default: not one of ours.
+        sandbox.grafana.post("datasources", json=FIRST).raise_for_status()
         self.operator: OperatorProcess = sandbox.start_operator()
         sandbox.apply_secret("credentials", {"token": "secret-token", "password": "secret-word"})
         self.apply()
@@ -131,7 +141,7 @@ class Population:
 
     def apply(self) -> None:
         for name, spec in [*SYNCED.items(), *((n, spec) for n, (_, spec) in UNSYNCED.items())]:
-            self.sandbox.apply(name, {**spec, "resyncInterval": "1s"})
+            self.sandbox.apply(name, {**LOOKED_AT_OFTEN, **spec})
 
     def wait_for_looks(self, mark: int, least: int) -> None:
         """Until each data source was read so often since the mark, and what waits looked at."""

@@ -24,11 +24,11 @@ from tests.servers.service_account import bound_role
 RULES: list[Json] = [
     {
         "apiGroups": ["gdso.dev"],
-        "resources": ["grafanadatasources"],
+        "resources": ["grafanadatasources", "grafanainstances"],
         "verbs": ["get", "list", "watch", "patch"],
     },
     {"apiGroups": ["gdso.dev"], "resources": ["grafanadatasources/status"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 READY: Json = {
@@ -70,6 +70,16 @@ def test_an_operator_watches_every_namespace_of_the_sandbox(sandbox: Sandbox) ->
     sandbox.delete("loki", namespace=other)
     sandbox.wait_gone("loki", namespace=other)
     assert sandbox.get("loki") is not None
+
+
+def test_a_data_source_reaches_every_version_of_grafana(sandbox_on_every_grafana: Sandbox) -> None:
+    sandbox = sandbox_on_every_grafana
+    sandbox.start_operator()
+    sandbox.apply("loki", LOKI)
+    sandbox.wait_ready("loki")
+    edited = sandbox.target.edit(sandbox.uid("loki"), user="somebody")
+    sandbox.request_reconcile("loki")
+    assert (edited["user"], sandbox.held(sandbox.uid("loki"))["user"]) == ("somebody", "")
 
 
 def test_an_operator_may_do_what_its_service_account_may(sandbox: Sandbox) -> None:

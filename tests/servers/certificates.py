@@ -29,11 +29,14 @@ class Issued:
         write_private(key, self.key)
         return certificate, key
 
+    def load_into(self, context: ssl.SSLContext) -> None:
+        with tempfile.TemporaryDirectory() as scratch:  # the library reads files only
+            context.load_cert_chain(*self.write(Path(scratch), "own"))
+
     def server_context(self, client_ca: bytes | None = None) -> ssl.SSLContext:
         """To serve TLS with; with `client_ca` only to clients that it signed."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        with tempfile.TemporaryDirectory() as scratch:  # the library reads files only
-            context.load_cert_chain(*self.write(Path(scratch), "server"))
+        self.load_into(context)
         if client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(cadata=client_ca.decode())
@@ -60,13 +63,14 @@ class CertificateAuthority:
     def pem(self) -> bytes:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue_server(self, *host_names: str) -> Issued:
-        """For 127.0.0.1, localhost and `host_names`."""
-        names: list[x509.GeneralName] = [
-            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-            x509.DNSName("localhost"),
-        ]
-        names += [x509.DNSName(name) for name in host_names]
+    def issue_server(self, *host_names: str, on_loopback: bool = True) -> Issued:
+        """For 127.0.0.1, localhost and `host_names`; else for `host_names` alone."""
+        names: list[x509.GeneralName] = [x509.DNSName(name) for name in host_names]
+        if on_loopback:
+            names += [
+                x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                x509.DNSName("localhost"),
+            ]
         return self._issue(
             "server", (), ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(names)
         )
@@ -95,6 +99,40 @@ class CertificateAuthority:
             builder = builder.add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         return Issued(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
+
+
+class MutualTls:
+    """A server that knows its clients: a CA of its own, and a certificate for either side."""
+
+    def __init__(self) -> None:
+        authority = CertificateAuthority("gdso test TLS")
+        self.ca = authority.pem
+        self.server = authority.issue_server()
+        self.server_elsewhere = authority.issue_server("elsewhere.example", on_loopback=False)
+        """Of the same CA, for another host name."""
+        self.client = authority.issue_client("operator")
+        self.stranger = CertificateAuthority("strangers").issue_client("operator")
+        """A client that another CA signed."""
+
+    def server_context(self, *, demands_client: bool = True) -> ssl.SSLContext:
+        """For a FaultProxy."""
+        return self.server.server_context(self.ca if demands_client else None)
+
+    def client_context(self, client: Issued | None = None) -> ssl.SSLContext:
+        """To ask the server with, by default without a certificate."""
+        context = ssl.create_default_context(cadata=self.ca.decode())
+        if client is not None:
+            client.load_into(context)
+        return context
+
+    def ca_values(self) -> dict[str, str | bytes]:
+        """For a Secret or ConfigMap; bytes, because it is no secret."""
+        return {"ca.crt": self.ca}
+
+
+def tls_values(issued: Issued) -> dict[str, str | bytes]:
+    """For a Secret of type kubernetes.io/tls; bytes where it is no secret."""
+    return {"tls.crt": issued.certificate, "tls.key": issued.key.decode()}
 
 
 def service_account_key() -> tuple[bytes, bytes]:

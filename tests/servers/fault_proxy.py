@@ -20,9 +20,11 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from tests.servers.faults import (
+    Action,
     Answer,
     CutBody,
     Delay,
+    DelayAnswer,
     Fault,
     Hang,
     KillAfter,
@@ -105,12 +107,31 @@ class FaultProxy:
     # All delays that match add up; of the other faults the one added first counts.
 
     def hang(self, matching: Predicate = every_request, times: int | None = None) -> Fault:
+        """Never answer, nor ask upstream."""
         return self._add(Fault(Hang(), matching, times))
+
+    @contextmanager
+    def hanging(self, matching: Predicate = every_request) -> Iterator[Fault]:
+        with self._adding(Hang(), matching) as fault:
+            yield fault
 
     def delay(
         self, seconds: float, matching: Predicate = every_request, times: int | None = None
     ) -> Fault:
+        """Ask upstream later: of a client that gave up meanwhile it hears nothing."""
         return self._add(Fault(Delay(seconds), matching, times))
+
+    def delay_answer(
+        self, seconds: float, matching: Predicate = every_request, times: int | None = None
+    ) -> Fault:
+        """Ask upstream at once and answer later: what a client gave up on has still happened."""
+        return self._add(Fault(DelayAnswer(seconds), matching, times))
+
+    @contextmanager
+    def slow(self, seconds: float, matching: Predicate = every_request) -> Iterator[Fault]:
+        """A slow upstream: each answer takes so much longer."""
+        with self._adding(DelayAnswer(seconds), matching) as fault:
+            yield fault
 
     def answer(
         self,
@@ -148,6 +169,14 @@ class FaultProxy:
         """Remove all faults of requests."""
         self.remove(*self._faults)
 
+    @contextmanager
+    def _adding(self, action: Action, matching: Predicate) -> Iterator[Fault]:
+        fault = self._add(Fault(action, matching))
+        try:
+            yield fault
+        finally:
+            self.remove(fault)
+
     def _add(self, fault: Fault) -> Fault:
         self._faults = (*self._faults, fault)
         return fault
@@ -161,7 +190,10 @@ class FaultProxy:
         self.requests.append(request)
         self._busy.add(client)
         try:
-            return await self._exchange(client, request, head, body)
+            goes_on = await self._exchange(client, request, head, body)
+            # It may have ended just now, when the client was not idle yet.
+            upstream = self._upstreams.get(client)
+            return goes_on and (upstream is None or not upstream.has_ended)
         finally:
             self._busy.discard(client)
             request.ended = time.monotonic()
@@ -171,7 +203,7 @@ class FaultProxy:
     async def _exchange(
         self, client: Connection, request: ProxiedRequest, head: Head, body: bytes
     ) -> bool:
-        fault = await self._delayed_and_fault_of(request)
+        fault, seconds_held = await self._delayed_and_fault_of(request)
         action = fault.action if fault else None
         if isinstance(action, KillBefore):
             _kill(action.pid)
@@ -182,6 +214,8 @@ class FaultProxy:
             await fault.removed.wait()
             return False
         answer = await self._upstream_of(client).ask(head, body)
+        if seconds_held:
+            await asyncio.sleep(seconds_held)
         if isinstance(action, KillAfter):
             await answer.read_all()
             _kill(action.pid)
@@ -189,15 +223,22 @@ class FaultProxy:
         cut = action.after_bytes if isinstance(action, CutBody) else None
         return await _deliver(client, request, answer, cut)
 
-    async def _delayed_and_fault_of(self, request: ProxiedRequest) -> Fault | None:
+    async def _delayed_and_fault_of(self, request: ProxiedRequest) -> tuple[Fault | None, float]:
+        """Delay; then the fault, and how long to hold the answer back."""
         found: Fault | None = None
+        seconds_held = 0.0
         for fault in self._faults:
-            if isinstance(fault.action, Delay):
-                if fault.claims(request):
-                    await asyncio.sleep(fault.action.seconds)
+            action = fault.action
+            if isinstance(action, (Delay, DelayAnswer)):
+                if not fault.claims(request):
+                    continue
+                if isinstance(action, Delay):
+                    await asyncio.sleep(action.seconds)
+                else:
+                    seconds_held += action.seconds
             elif found is None and fault.claims(request):
                 found = fault
-        return found
+        return found, seconds_held
 
     def _upstream_of(self, client: Connection) -> Upstream:
         upstream = self._upstreams.get(client)

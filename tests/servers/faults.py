@@ -63,6 +63,13 @@ class Delay:
 
 
 @dataclass(frozen=True)
+class DelayAnswer:
+    """Forward at once, and hold back the answer."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Hang:
     """Never answer; the connection is cut when the fault is removed."""
 
@@ -97,7 +104,7 @@ class KillAfter:
     pid: ProcessId
 
 
-Action = Delay | Hang | Answer | CutBody | KillBefore | KillAfter
+Action = Delay | DelayAnswer | Hang | Answer | CutBody | KillBefore | KillAfter
 
 
 @dataclass(eq=False)

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self
 import httpx
 
 from tests.servers.grafana_homes import GrafanaHome, GrafanaMissingError
+from tests.servers.grafana_provisioning import reload_datasources, write_datasources
 from tests.servers.grafana_tokens import create_token
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
@@ -104,9 +105,12 @@ class GrafanaServer:
         self.process.kill()
 
     def provision_datasources(self, yaml: str) -> None:
-        """As a file that Grafana reads at its start; call it before `start`."""
-        path = self.directory / "provisioning" / "datasources" / "test.yaml"
-        path.write_text(yaml)
+        """As a file that it reads at its start, and at `reload_datasources`."""
+        write_datasources(self.directory / "provisioning" / "datasources", yaml)
+
+    def reload_datasources(self) -> None:
+        """See tests.servers.grafana_provisioning."""
+        reload_datasources(self.url, self.admin)
 
     def create_token(self, role: str = "Admin", org_id: int = 1) -> str:
         return create_token(self.url, self.admin, role, org_id)

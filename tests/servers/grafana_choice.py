@@ -1,5 +1,6 @@
 """Which Grafanas a test run is against: what is there, known before anything is started."""
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.servers.grafana_databases import empty_database
 from tests.servers.grafana_doubles import DOUBLE_VERSIONS, GrafanaDoubleServer
 from tests.servers.grafana_homes import GrafanaHome, GrafanaMissingError, find_grafanas
 from tests.servers.grafana_provisioning import PROVISIONED_YAML
+
+_CHOICE_VARIABLE = "GDSO_TEST_GRAFANA"
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,20 @@ def contract_choices() -> list[GrafanaChoice]:
     return [*real_choices(), *(GrafanaChoice("double", version) for version in DOUBLE_VERSIONS)]
 
 
+def every_choice() -> list[GrafanaChoice]:
+    """Every version once: every real server, and the double of each version that has none."""
+    real = real_choices()
+    missing = set(DOUBLE_VERSIONS) - {choice.version for choice in real}
+    return [*real, *(GrafanaChoice("double", one) for one in DOUBLE_VERSIONS if one in missing)]
+
+
 def main_choice() -> GrafanaChoice:
-    """The newest real server, else the newest double."""
+    """The one that `GDSO_TEST_GRAFANA` names, else the newest real server or double."""
+    if named := os.environ.get(_CHOICE_VARIABLE):
+        possible = {str(choice): choice for choice in contract_choices()}
+        if named not in possible:
+            raise GrafanaMissingError(f"{_CHOICE_VARIABLE} is none of {', '.join(possible)}")
+        return possible[named]
     return [*(GrafanaChoice("double", version) for version in DOUBLE_VERSIONS), *real_choices()][-1]
 
 
@@ -67,6 +82,10 @@ class GrafanaPool:
         server = self.make(choice)
         self._running.callback(server.stop)
         return server.start()
+
+    def choice_of(self, grafana: Grafana) -> GrafanaChoice:
+        """What a shared server was made for."""
+        return next(choice for choice, shared in self._shared.items() if shared is grafana)
 
     def make(
         self,
@@ -97,3 +116,7 @@ class GrafanaPool:
     def stop(self) -> None:
         self._running.close()
         self._shared.clear()
+
+
+if __name__ == "__main__":
+    print(*contract_choices(), sep="\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self
 
+from tests.servers.grafana_provisioning import reload_datasources, write_datasources
 from tests.servers.grafana_tokens import create_token
 from tests.servers.ports import free_port
 
@@ -36,18 +37,19 @@ class GrafanaDoubleServer:
         provisioned: bool = False,
         outlive: bool = False,
     ) -> None:
-        """Of Grafana's `settings` it knows the data source limit and quota."""
+        """Of Grafana's `settings` it knows data source limit, quota and hidden version."""
         self.version = version
-        self._directory = directory
-        self._limit, self._quota = _limits(settings or {})
+        self.directory = directory
+        self._limit, self._quota, self._hide_version = _read(settings or {})
         self._provisioned = provisioned
         self._outlive = outlive
         self._double: GrafanaDouble | None = None
 
     def start(self) -> Self:
-        """Once: what it held ended with it."""
+        """Again after `stop` or a kill: on the same port with the same data."""
         if self._double is not None:
-            raise NotInDoubleError("the double keeps nothing for a restart")
+            self._double.start_again()
+            return self
         # Unit tests load this module too, and should not wait for an HTTP server's import.
         from tests.grafana_double.process import GrafanaDouble
 
@@ -56,8 +58,9 @@ class GrafanaDoubleServer:
             port=free_port(),
             datasource_limit=self._limit,
             quota=self._quota,
+            hide_version=self._hide_version,
             provisioned=self._provisioned,
-            directory=self._directory,
+            directory=self.directory,
             outlive=self._outlive,
         )
         return self
@@ -65,6 +68,18 @@ class GrafanaDoubleServer:
     def stop(self) -> None:
         if self._double is not None:
             self._double.stop()
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash."""
+        self.process.kill()
+
+    def provision_datasources(self, yaml: str) -> None:
+        """As a file that it reads at its start, and at `reload_datasources`."""
+        write_datasources(self.directory / "provisioning", yaml)
+
+    def reload_datasources(self) -> None:
+        """See tests.servers.grafana_provisioning."""
+        reload_datasources(self.url, self.admin)
 
     @property
     def process(self) -> ServerProcess:
@@ -102,13 +117,14 @@ class GrafanaDoubleServer:
         self.stop()
 
 
-def _limits(settings: Settings) -> tuple[int | None, int | None]:
+def _read(settings: Settings) -> tuple[int | None, int | None, bool]:
     left = {
         (section, key): value for section, keys in settings.items() for key, value in keys.items()
     }
     limit = left.pop(("datasources", "datasource_limit"), None)
     enabled = left.pop(("quota", "enabled"), "false") == "true"
     quota = left.pop(("quota", "org_data_source"), None) if enabled else None
+    hides_version = left.pop(("auth.anonymous", "hide_version"), "false") == "true"
     if left:
         raise NotInDoubleError(f"the double has no setting {sorted(left)}")
-    return (int(limit) if limit else None, int(quota) if quota else None)
+    return (int(limit) if limit else None, int(quota) if quota else None, hides_version)

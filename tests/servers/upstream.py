@@ -80,6 +80,12 @@ class Upstream:
         self._is_spent = not answer.keeps_alive
         return UpstreamAnswer(answer, reader, has_body)
 
+    @property
+    def has_ended(self) -> bool:
+        """The real server ended the connection without having said so."""
+        connection = self._connection
+        return connection is not None and not self._is_spent and connection[0].at_eof()
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection[1].transport.abort()

@@ -20,6 +20,7 @@ from grafana_datasource_operator.payload.secrets import ResolvedSecrets
 Json = dict[str, Any]
 
 OWNER = Owner("owner-1", "monitoring", "prometheus")
+MARK = {OWNER_KEY: str(OWNER)}
 UID = "monitoring_prometheus"
 SPEC: Json = {"type": "prometheus", "url": "http://prometheus:9090"}
 

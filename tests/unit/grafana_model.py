@@ -17,20 +17,28 @@ NEW = StoreTraits()
 OLD = StoreTraits(keeps_database=True, lists_blanked_secrets=True)
 """Servers before 9.0."""
 
+_NOT_LISTED = {"basic_auth_user", "with_credentials", "secure_json_fields", "version"}
+
 
 class GrafanaModel:
     """Holds one data source; takes and gives the JSON of the HTTP API."""
 
     def __init__(
-        self, traits: StoreTraits = NEW, *, reads_back: Mapping[str, str] | None = None
+        self,
+        traits: StoreTraits = NEW,
+        *,
+        reads_back: Mapping[str, str] | None = None,
+        forces_default: bool = False,
     ) -> None:
         """Start empty.
 
         Args:
             traits: of the server's version.
             reads_back: type that is sent -> type that is answered.
+            forces_default: what is created is the first of its organization.
         """
         self._traits = traits
+        self._forces_default = forces_default
         self._reads_back = reads_back or {}
         self.fields: Json = {}
         self.secrets: dict[str, str] = {}
@@ -56,11 +64,18 @@ class GrafanaModel:
             {**self.fields, "type": shown, "secureJsonFields": listed}
         )
 
+    @property
+    def listed(self) -> DataSourceState:
+        """The item of the list, which leaves some fields out."""
+        item = self.state.model_dump(mode="json", by_alias=True, exclude=_NOT_LISTED)
+        return DataSourceState.model_validate(item)
+
     def post(self, body: DataSourceBody) -> DataSourceState:
         """Create the data source."""
         sent = json.loads(json.dumps(encode_body(body)))
         self.secrets = sent.pop("secureJsonData", {})
-        self.fields = {**sent, "id": 7, "version": 1}
+        is_default = sent["isDefault"] or self._forces_default
+        self.fields = {**sent, "isDefault": is_default, "id": 7, "version": 1}
         return self.state
 
     def put(self, body: DataSourceBody) -> DataSourceState:

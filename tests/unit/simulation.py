@@ -341,8 +341,8 @@ class Grafana:
         if self.token and request.headers["Authorization"] != f"Bearer {self.token}":
             return answer(401, {"message": "Invalid API key"})
         path = request.url.path
-        if (found := self._answer_probe(path)) is not None:
-            return found
+        if (told := self._tell_of_itself(path)) is not None:
+            return told
         if path.endswith("/health"):
             return await self._check(path.split("/")[-2])
         if self.faulty_reads and request.method == "GET":
@@ -358,7 +358,8 @@ class Grafana:
             return answer(200, [self._listed(uid) for uid in self.held][: self.list_limit])
         return self._find_and_serve(request.method, path, body)
 
-    def _answer_probe(self, path: str) -> httpx.Response | None:
+    def _tell_of_itself(self, path: str) -> httpx.Response | None:
+        """What a probe asks."""
         if path == "/api/org":
             return answer(200, {"id": self.org_id})
         if path == "/api/health":

@@ -105,8 +105,7 @@ class Engine:
             self.queue.forget(key)
             self.checks.forget(key)
             self._population.remove(key)
-            for waiting in self._waiting_for_recovery.values():
-                waiting.discard(key)
+            self._await_no_more(key)
             self._on_gone(key)
         elif change is Change.FIRST_SEEN:
             settled = self._is_settled(raw)
@@ -118,6 +117,12 @@ class Engine:
         if change is not Change.NONE:
             self.notice(Reference(*key))
         self._release(set(before) - self.view.references_of(key))
+
+    def _await_no_more(self, key: ObjectKey) -> None:
+        for of, waiting in list(self._waiting_for_recovery.items()):
+            waiting.discard(key)
+            if not waiting:
+                del self._waiting_for_recovery[of]
 
     def _release(self, given_up: Iterable[Reference]) -> None:
         """Somebody no longer refers to these; whoever waited for that takes its turn."""

@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 SLOW_SECONDS = 5.0
 """A look that takes longer than this is told about in status, where that helps."""
 BUSY_SECONDS = 2.0
-"""How long a check waits while looks are waiting: they go first."""
+"""How long a check waits while looks of its lane are waiting."""
 
 
 class Workers:
@@ -55,10 +55,12 @@ class Workers:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `stop`; then finish what was begun."""
+        """Work until `stop`; then finish the looks that were begun."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._serve(self._engine.queue, self._look_at, group))
-            group.create_task(self._serve(self._engine.checks, self._check, group))
+            checking = group.create_task(self._serve(self._engine.checks, self._check))
+            await self._serve(self._engine.queue, self._look_at)
+            # A check may take long, and what it finds the next operator finds as well.
+            checking.cancel()
 
     def stop(self) -> None:
         """Begin no more looks."""
@@ -68,17 +70,24 @@ class Workers:
         self,
         queue: WorkQueue[ObjectKey],
         work: Callable[[ObjectKey], Awaitable[None]],
-        group: asyncio.TaskGroup,
     ) -> None:
         """Begin whatever the queue gives out: its lanes bound how much that is."""
+        async with asyncio.TaskGroup() as group:
+            while (key := await self._next_of(queue)) is not None:
+                group.create_task(self._work_off(queue, key, work))
+
+    async def _next_of(self, queue: WorkQueue[ObjectKey]) -> ObjectKey | None:
+        """The next key; None once there is to be no more."""
+        if self._stopping.is_set():
+            return None
         stopping = asyncio.ensure_future(self._stopping.wait())
-        while not self._stopping.is_set():
-            getting = asyncio.ensure_future(queue.get())
+        getting = asyncio.ensure_future(queue.get())
+        try:
             await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not getting.done():
-                getting.cancel()
-                return
-            group.create_task(self._work_off(queue, getting.result(), work))
+            return getting.result() if getting.done() else None
+        finally:
+            getting.cancel()
+            stopping.cancel()
 
     async def _work_off(
         self,

@@ -121,7 +121,7 @@ def _foreign(answer: Answer) -> errors.GrafanaError:
 
 def _unavailable(answer: Answer) -> errors.GrafanaError:
     text = f"Grafana answered HTTP {answer.status}{_quoted(answer)}"
-    kind = errors.ServerFault if answer.status == 500 else errors.Unavailable
+    kind = _BY_FAILURE.get(answer.status, errors.Unavailable)
     return kind(text, retry_after=answer.retry_after)
 
 
@@ -166,6 +166,10 @@ def _rejected(answer: Answer) -> errors.GrafanaError:
     return errors.Rejected(f"Grafana refused it with HTTP {answer.status}{_quoted(answer)}")
 
 
+_BY_FAILURE: dict[int, type[errors.Unaskable]] = {
+    429: errors.Throttled,
+    500: errors.ServerFault,
+}
 _BY_STATUS: dict[int, Callable[[Answer], errors.GrafanaError]] = {
     401: _unauthorized,
     403: _forbidden,

@@ -29,12 +29,14 @@ class CircuitBreaker:
         Args:
             probe: asks Grafana; raises `GrafanaError` while it cannot be used.
             credentials: looked at for changes while they are refused.
-            on_change: told True when Grafana can be used again, False when no more.
+            on_change: told True when Grafana can be used again, False when no more, or for another
+                kind of reason.
         """
         self._probe = probe
         self._credentials = credentials
         self._on_change = on_change
         self._trouble: GrafanaError | None = None
+        self._end: GrafanaError | None = None
         self._tried = credentials.fingerprint()
         self._probed_once = asyncio.Event()
         self._open = asyncio.Event()
@@ -57,19 +59,20 @@ class CircuitBreaker:
             GrafanaError: why they may not.
         """
         await self._probed_once.wait()
-        if self._trouble is not None:
-            raise self._trouble
+        if (why := self._end or self._trouble) is not None:
+            # Raised again and again, it would gather the frames of all who were told.
+            raise why.with_traceback(None)
 
     def trip(self, error: Unaskable) -> None:
         """A request failed in a way that others would, too."""
-        if self._trouble is None:
+        if self._trouble is None and self._end is None:
             self._trouble = error
             self._open.set()
             self._on_change(False)
 
     def end(self, error: GrafanaError) -> None:
         """Nothing may be sent any more, for good; whoever waits for the first probe is told."""
-        self._trouble = error
+        self._end = error
         self._probed_once.set()
 
     async def run(self) -> None:
@@ -99,9 +102,10 @@ class CircuitBreaker:
         self._on_change(True)
 
     def _fail(self, error: GrafanaError) -> None:
+        is_news = not self.probed or type(error) is not type(self._trouble)
         self._trouble = error
-        if not self._probed_once.is_set():
-            self._probed_once.set()
+        self._probed_once.set()
+        if is_news:
             self._on_change(False)
 
     async def _wait(self, delay: float) -> None:

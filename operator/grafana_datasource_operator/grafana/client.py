@@ -257,9 +257,12 @@ class GrafanaClient:
         path = f"datasources/{await self._subject(uid, id_)}/health"
         try:
             async with asyncio.timeout(within):
-                return await self._request("GET", path, hidden=hidden, waits_for_answer=True)
+                answer = await self._request("GET", path, hidden=hidden, waits_for_answer=True)
         except TimeoutError:
             return None
+        if answer.status == 429 or isinstance(to_error(answer), errors.Unauthorized):
+            raise to_error(answer)
+        return answer
 
     async def get_resource(self, uid: str, id_: int, path: str) -> Answer:
         """A resource that the data source's plugin serves."""
@@ -283,6 +286,8 @@ class GrafanaClient:
         hidden: Iterable[SecretStr] = (),
         waits_for_answer: bool = False,
     ) -> Answer:
+        if self._http.is_closed:
+            raise errors.Closed("the connection to this Grafana has been closed")
         started = time.monotonic()
         code = "none"
         try:
@@ -295,16 +300,21 @@ class GrafanaClient:
             )
             code = str(response.status_code)
         except httpx.TimeoutException:
-            raise errors.Unreachable(f"Grafana did not answer within {self._timeout:g}s") from None
+            raise errors.TimedOut(f"Grafana did not answer within {self._timeout:g}s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # Its text may hold the URL with user and password: only the kind of failure is told.
             raise errors.Unreachable(f"no connection to Grafana ({_describe(error)})") from None
         finally:
-            GRAFANA_REQUESTS.labels(self._name, method, code).inc()
-            GRAFANA_REQUEST_SECONDS.labels(self._name, method).observe(time.monotonic() - started)
+            self._count(method, code, time.monotonic() - started)
         sent = secrets_of_authorization(response.request.headers.get("Authorization", ""))
         values = [*(value.get_secret_value() for value in hidden), *self._header_secrets, *sent]
         return _redact(read_answer(response), values)
+
+    def _count(self, method: str, code: str, seconds: float) -> None:
+        """Unless all is over: the instance's series have gone by then, and must stay away."""
+        if not self._http.is_closed:
+            GRAFANA_REQUESTS.labels(self._name, method, code).inc()
+            GRAFANA_REQUEST_SECONDS.labels(self._name, method).observe(seconds)
 
 
 def _headers(settings: ConnectionSettings, user_agent: str) -> list[tuple[bytes, bytes]]:

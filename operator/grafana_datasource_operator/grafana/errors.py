@@ -2,9 +2,13 @@
 
 GrafanaError
 ├── Unaskable            Grafana did not answer the question; says nothing about its state
-│   ├── Unreachable      no connection, or no answer in time
+│   ├── Unreachable      no connection
+│   │   └── TimedOut     no answer in time
 │   ├── Unauthorized     401: the credentials are not accepted
-│   └── Unavailable      429, 5xx, or an answer that is not Grafana's
+│   ├── Unavailable      5xx, or an answer that is not Grafana's
+│   │   └── Throttled    429
+│   └── ServerFault      500
+├── Closed               we let the connection go
 ├── PermissionDenied     403: the credentials may not do this
 ├── NotFound             the data source does not exist
 ├── AlreadyExists        409: the uid or the name is taken
@@ -28,10 +32,11 @@ class Unaskable(GrafanaError):
 
     Attributes:
         retry_after: seconds that Grafana asked us to wait, if it did.
-        pauses: no other request would fare better: the whole instance waits for a probe.
+        pauses: no other request would fare better: the whole instance waits for a probe. Of the
+            others only another request can tell whether this one is alone.
     """
 
-    pauses = True
+    pauses = False
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -39,21 +44,37 @@ class Unaskable(GrafanaError):
 
 
 class Unreachable(Unaskable):
-    """No connection, or no answer in time."""
+    """No connection."""
+
+
+class TimedOut(Unreachable):
+    """No answer in time."""
+
+    pauses = True
 
 
 class Unauthorized(Unaskable):
     """The credentials are not accepted."""
+
+    pauses = True
 
 
 class Unavailable(Unaskable):
     """Grafana, or what stands before it, answered that it cannot answer."""
 
 
+class Throttled(Unavailable):
+    """Grafana, or what stands before it, asks for fewer requests."""
+
+    pauses = True
+
+
 class ServerFault(Unaskable):
     """500: this one request failed, as on a locked database; rolled back, safe to repeat."""
 
-    pauses = False
+
+class Closed(GrafanaError):
+    """We let the connection go, perhaps for another one; says nothing about Grafana."""
 
 
 class PermissionDenied(GrafanaError):

@@ -13,10 +13,11 @@ from .capabilities import Capability
 from .client import GrafanaClient
 from .connection import ConnectionSettings
 from .credentials import Credentials
-from .errors import GrafanaError, PermissionDenied, Unaskable, Unreachable
+from .errors import Closed, GrafanaError, PermissionDenied, Unaskable
 from .health import Health, read_health
 from .pace import WriteSpacing
 from .series import InstanceSeries
+from .width import WriteWidth
 
 T = TypeVar("T")
 
@@ -61,7 +62,8 @@ class GrafanaInstance:
             settings: those of the client; the credentials must turn out to act in their
                 organization.
             spacing: of the instance that this one replaces, if it does.
-            on_change: told True when Grafana can be asked again, False when no more.
+            on_change: told True when Grafana can be asked again, False when no more, or for another
+                kind of reason.
         """
         self.name = name
         self.spacing = spacing or WriteSpacing()
@@ -73,7 +75,7 @@ class GrafanaInstance:
         self._series = InstanceSeries(name)
         self._breaker = CircuitBreaker(self._probe, credentials, self._changed)
         self._reads = asyncio.Semaphore(settings.max_concurrent_requests)
-        self._writes = asyncio.Semaphore(1)
+        self._writes = WriteWidth(settings.max_concurrent_requests)
         self._checks = asyncio.Semaphore(HEALTH_CHECKS_IN_FLIGHT)
         self._in_flight = 0
         self._quiet = asyncio.Event()
@@ -102,12 +104,16 @@ class GrafanaInstance:
         try:
             await self._breaker.run()
         finally:
-            self._breaker.end(Unreachable("the connection to this Grafana has been closed"))
+            self.end()
             try:
                 await self._settle()
             finally:
                 await self._client.close()
                 self.forget()
+
+    def end(self) -> None:
+        """Send nothing more: who waits for a turn is told `Closed` at once, for good."""
+        self._breaker.end(Closed("the connection to this Grafana has been closed"))
 
     def forget(self) -> None:
         """Remove this instance's series from the metrics; the end of `run` does."""
@@ -130,10 +136,10 @@ class GrafanaInstance:
 
     async def write(self, uid: str, call: Callable[[GrafanaClient], Awaitable[T]]) -> T:
         """Write the data source `uid`; the caller has looked at `spacing`."""
-        async with self._writes:
+        async with self._writes.place() as measure:
             await self._breaker.check()
             try:
-                return await self._send(call)
+                return await measure(self._send(call))
             finally:
                 self.spacing.note(uid)
 
@@ -158,18 +164,34 @@ class GrafanaInstance:
         return read_health(answer, type_)
 
     async def _send(self, call: Callable[[GrafanaClient], Awaitable[T]]) -> T:
-        """Make the call, count it, and tell the breaker of what others would meet, too."""
+        """Make the call, and tell the breaker of what others would meet, too."""
         self._in_flight += 1
         try:
             return await call(self._client)
         except Unaskable as error:
-            if error.pauses:
-                self._breaker.trip(error)
-            raise
+            raise await self._judge(error) from None
         finally:
             self._in_flight -= 1
             if self._in_flight == 0:
                 self._quiet.set()
+
+    async def _judge(self, error: Unaskable) -> Unaskable:
+        """Pause the instance if others would fare no better; where that is not plain, ask.
+
+        One body that a proxy on the way does not like must not stop all others; a database that is
+        away answers 500 to each. Returns what to tell: all are told the same.
+        """
+        if not error.pauses:
+            try:
+                await self._client.get_org_id()
+            except Unaskable as other:
+                error = other
+            except GrafanaError:
+                return error
+            else:
+                return error
+        self._breaker.trip(error)
+        return error
 
     async def _settle(self) -> None:
         """Let requests in flight end, as far as they do in time; no new ones begin."""

@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 _BLOT = "…"
 _SHORT = 4
@@ -14,7 +14,8 @@ _SHORT = 4
 
 def blot_out(text: str, values: Iterable[str]) -> str:
     """`text` without any of `values`, plain, quoted or escaped as Go programs show them."""
-    forms = {form for value in values if value for form in _forms(value)}
+    parts = {part for value in values for part in (value, *_parts(value)) if part}
+    forms = {form for part in parts for form in _forms(part)}
     # The longest first: one may be the beginning of another.
     for form in sorted(forms, key=len, reverse=True):
         if len(form) < _SHORT:
@@ -22,6 +23,19 @@ def blot_out(text: str, values: Iterable[str]) -> str:
         else:
             text = text.replace(form, _BLOT)
     return text
+
+
+def _parts(value: str) -> Iterable[str]:
+    """Of a URL: what Grafana repeats of it when it says what it could not reach."""
+    try:
+        url = urlsplit(value)
+        host = url.hostname
+    except ValueError:
+        return ()
+    if not url.scheme or not host:
+        return ()
+    address = url.netloc.rpartition("@")[2]
+    return (address, host, *(unquote(part) for part in (url.username, url.password) if part))
 
 
 def _forms(value: str) -> set[str]:

@@ -48,11 +48,7 @@ def uncleared(
     """Fields that the spec leaves empty while Grafana keeps an old value, which no PUT clears."""
     kept = keep_ignored(desired, actual)
     pairs = _text_fields(kept, actual)
-    return [
-        name
-        for name in sorted(_unclearable(traits))
-        if not pairs[name][0] and pairs[name][1] and not _is_moot(name, kept)
-    ]
+    return [name for name in sorted(_unclearable(traits)) if not pairs[name][0] and pairs[name][1]]
 
 
 def describe_difference(pointers: Sequence[str], desired: DesiredDataSource) -> str:
@@ -71,11 +67,6 @@ def _describe(pointer: str, desired: DesiredDataSource) -> str:
 
 def _unclearable(traits: StoreTraits) -> frozenset[str]:
     return _CLEARED_BY_NO_PUT | ({"database"} if traits.keeps_database else frozenset())
-
-
-def _is_moot(name: str, desired: DesiredDataSource) -> bool:
-    # Without basic auth, a user that is left over does nothing.
-    return name == "basicAuthUser" and not desired.basic_auth
 
 
 def _text_fields(desired: DesiredDataSource, actual: DataSourceState) -> dict[str, tuple[str, str]]:
@@ -97,7 +88,7 @@ def _differing_fields(
     names = [
         name
         for name, (wanted, held) in _text_fields(desired, actual).items()
-        if wanted != held and (wanted or name not in unclearable) and not _is_moot(name, desired)
+        if wanted != held and (wanted or name not in unclearable)
     ]
     if desired.basic_auth != actual.basic_auth:
         names.append("basicAuth")

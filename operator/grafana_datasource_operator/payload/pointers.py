@@ -20,11 +20,11 @@ class NoSuchPlaceError(Exception):
     """Nothing can be put there.
 
     Attributes:
-        parent: tokens of the value that stands in the way.
+        parent: steps to the value that stands in the way.
         problem: what is wrong with it.
     """
 
-    def __init__(self, parent: Sequence[str], problem: str) -> None:
+    def __init__(self, parent: Sequence[str | int], problem: str) -> None:
         super().__init__(problem)
         self.parent = parent
         self.problem = problem
@@ -74,11 +74,13 @@ def place(root: Json, tokens: Sequence[str], value: Any) -> Json:
     """
     copied = dict(root)
     parent: Any = copied
-    for depth, token in enumerate(tokens[:-1]):
-        key = _key(parent, token, tokens[:depth])
+    above: list[str | int] = []
+    for token in tokens[:-1]:
+        key = _key(parent, token, above)
         child = parent[key] if isinstance(parent, list) else parent.get(key)
-        parent[key] = parent = _copy(child, tokens[: depth + 1])
-    parent[_key(parent, tokens[-1], tokens[:-1])] = value
+        above.append(key)
+        parent[key] = parent = _copy(child, above)
+    parent[_key(parent, tokens[-1], above)] = value
     return copied
 
 
@@ -86,7 +88,7 @@ def remove(root: Json, tokens: Sequence[str]) -> Json:
     """A copy of `root` without that entry of a map; items of lists stay."""
     *above, last = tokens
     parent = find(root, above)
-    if not isinstance(parent, dict) or last not in parent:
+    if not isinstance(parent, dict):
         return root
     left = {key: value for key, value in parent.items() if key != last}
     return place(root, above, left) if above else left
@@ -96,7 +98,7 @@ def _is_index(token: str, items: list[Any]) -> bool:
     return bool(_INDEX.fullmatch(token)) and int(token) < len(items)
 
 
-def _key(parent: Any, token: str, above: Sequence[str]) -> Any:
+def _key(parent: Any, token: str, above: Sequence[str | int]) -> Any:
     if isinstance(parent, dict):
         return token
     if not _is_index(token, parent):
@@ -104,9 +106,9 @@ def _key(parent: Any, token: str, above: Sequence[str]) -> Any:
     return int(token)
 
 
-def _copy(child: Any, tokens: Sequence[str]) -> Any:
+def _copy(child: Any, steps: Sequence[str | int]) -> Any:
     if child is None:
         return {}
     if isinstance(child, (dict, list)):
         return child.copy()
-    raise NoSuchPlaceError(tokens, "is neither a map nor a list")
+    raise NoSuchPlaceError(steps, "is neither a map nor a list")

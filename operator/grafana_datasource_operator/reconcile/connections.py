@@ -90,6 +90,11 @@ class Connections:
         found = self._open.get(key)
         return found.connection if found else None
 
+    def end(self) -> None:
+        """Send nothing more anywhere; requests that are under way end."""
+        for present in self._open.values():
+            present.connection.end()
+
     def close(self, key: InstanceKey) -> None:
         """Let the connection go; requests that are under way end first."""
         if (present := self._open.pop(key, None)) is not None:

@@ -15,7 +15,7 @@ from ..api.model import Json
 from ..api.names import DATA_SOURCE, FORCE_DELETE, InstanceKey, ObjectKey
 from ..api.reasons import Reason
 from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Stalled
-from ..grafana.errors import GrafanaError, PermissionDenied, Unaskable
+from ..grafana.errors import Closed, GrafanaError, PermissionDenied, Unaskable
 from ..payload.datasource import DesiredDataSource
 from ..status.datasource import build_status
 from ..status.events import events_of
@@ -31,7 +31,7 @@ from ..status.outcome import (
 )
 from ..telemetry.metrics import DRIFT_CORRECTED
 from .datasource import DataSourceReconciler, is_pending
-from .failures import explain
+from .failures import explain, unreadable
 from .fleet import Fleet
 from .health import HealthChecks
 from .looked import Looked
@@ -41,6 +41,10 @@ from .site import Site
 from .targets import Targets
 from .verdict import Again, Verdict
 
+_Found = tuple[Outcome, Again]
+
+_CLOSED_SECONDS = 1.0
+"""Whatever took the place of a connection wants the look sooner; this is for when nothing did."""
 SHORTEST_DEFERRAL_SECONDS = 0.001
 """What is left of a delay may be nothing but a rounding error."""
 
@@ -97,7 +101,8 @@ class DataSourceController:
         except ValidationError as error:
             looked = Looked(_without_spec(raw), raw)
             if not looked.resource.metadata.deletion_timestamp:
-                return self._refuse(looked, error)
+                trouble, again = _failed(unreadable(error), Again())
+                return self._verdict(looked, self._report(looked, trouble=trouble), again)
         if looked.resource.metadata.deletion_timestamp:
             return await self._delete(looked)
         return await self._sync(looked)
@@ -120,19 +125,28 @@ class DataSourceController:
         if resource.spec.suspend:
             return self._verdict(looked, Report(is_suspended=True), Again())
         resync = Again(after=self._resync_after(looked))
+        keys: list[InstanceKey] = []
+        found: dict[InstanceKey, _Found] = {}
+        trouble: NotSynced | None = None
+        others: list[Again] = []
         try:
             keys = await self._parts.targets.find(resource)
             desired = await self._parts.reconciler.desire(resource)
+            found = await _gather(
+                {key: self._sync_at(looked, desired, key, resync) for key in keys}
+            )
         except ReconcileError as error:
             trouble, again = _failed(error, resync)
-            return self._verdict(looked, self._report(looked, trouble=trouble), again)
-        found = await _gather({key: self._sync_at(looked, desired, key, resync) for key in keys})
-        if all(_is_there(resource.recorded(key), outcome) for key, (outcome, _) in found.items()):
-            left = [i.key for i in resource.status.instances if i.key not in keys]
-            found |= await _gather({key: self._leave(looked, key, keys) for key in left})
+            others = [again]
+        # Without a default instance, on the other hand, it is unknown where to live: all stays.
+        lives_nowhere = not keys and resource.spec.instance_selector is not None
+        lives = (_is_held(resource.recorded(key), outcome) for key, (outcome, _) in found.items())
+        may_leave = lives_nowhere or any(lives)
+        found |= await self._leave_others(looked, keys, may_leave=may_leave)
+        again = _combine([*others, *(again for _, again in found.values())])
         outcomes = {key: outcome for key, (outcome, _) in found.items()}
-        again = _combine(again for _, again in found.values())
-        return self._verdict(looked, self._report(looked, outcomes, keys=keys), again)
+        report = self._report(looked, outcomes, trouble=trouble, keys=keys)
+        return self._verdict(looked, report, again)
 
     async def _sync_at(
         self, looked: Looked, desired: DesiredDataSource, key: InstanceKey, resync: Again
@@ -143,6 +157,8 @@ class DataSourceController:
             may_adopt = await self._parts.targets.may_adopt(member, resource.metadata.namespace)
             site = Site(key, member.usable_connection, member.mode, may_adopt)
             outcome = await self._parts.reconciler.sync(looked, desired, site)
+        except Closed:
+            return _postponed()
         except (Unaskable, PermissionDenied) as error:
             if is_pending(looked, resource.recorded(key), desired):
                 return _failed(explain(error), resync, key)
@@ -176,6 +192,16 @@ class DataSourceController:
         return Unseen(failure.reason, failure.message, expired), again
 
     # --- away from an instance
+
+    async def _leave_others(
+        self, looked: Looked, keys: list[InstanceKey], *, may_leave: bool
+    ) -> dict[InstanceKey, _Found]:
+        """Leave where the resource lived: only once it lives elsewhere, or is to live nowhere."""
+        # An instance that was relabelled during this look is left by the next one.
+        wanted = {*keys, *self._parts.targets.keys_of(looked.resource)}
+        others = [i.key for i in looked.resource.status.instances if i.key not in wanted]
+        left = [key for key in others if may_leave or not await self._may_hold(looked, key)]
+        return await _gather({key: self._leave(looked, key, keys) for key in left})
 
     async def _leave(
         self, looked: Looked, key: InstanceKey, keys: list[InstanceKey]
@@ -211,23 +237,27 @@ class DataSourceController:
         return self._verdict(looked, self._report(looked, outcomes), again)
 
     async def _clean_up(self, looked: Looked, key: InstanceKey) -> tuple[Outcome, Again]:
+        if not await self._may_hold(looked, key):
+            return Released(None, "Grafana never held the data source there"), Again()
         try:
             outcome = await self._parts.remover.clean_up(looked, key)
+        except Closed:
+            return _postponed()
         except (GrafanaError, ReconcileError) as error:
             return _blocked(error, key)
         return outcome, _soon(outcome) if isinstance(outcome, Deferred) else Again()
 
-    # --- what is told of it
+    async def _may_hold(self, looked: Looked, key: InstanceKey) -> bool:
+        """Whether status records a data source there, or a write may have gone unrecorded.
 
-    def _refuse(self, looked: Looked, error: ValidationError) -> Verdict:
-        """The installed CRD let through what these models do not know."""
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        failure = Stalled(
-            Reason.INVALID_SPEC, f"{path}: {first['msg']}; is the CRD of this release installed?"
-        )
-        trouble, again = _failed(failure, Again())
-        return self._verdict(looked, self._report(looked, trouble=trouble), again)
+        What goes on at an instance that never admitted the resource is none of its business.
+        """
+        recorded = looked.resource.recorded(key)
+        if recorded is not None and recorded.id is not None:
+            return True
+        return looked.has_finalizer and await self._parts.targets.admits(key, looked.resource)
+
+    # --- what is told of it
 
     def _report(
         self,
@@ -284,9 +314,6 @@ class DataSourceController:
         return last + interval - self._clock()
 
 
-_Found = tuple[Outcome, Again]
-
-
 async def _gather(jobs: Mapping[InstanceKey, Awaitable[_Found]]) -> dict[InstanceKey, _Found]:
     """All of them, each to its end; then the first error, if there was one."""
     found = await asyncio.gather(*jobs.values(), return_exceptions=True)
@@ -294,15 +321,6 @@ async def _gather(jobs: Mapping[InstanceKey, Awaitable[_Found]]) -> dict[Instanc
         if isinstance(result, BaseException):
             raise result
     return dict(zip(jobs, (f for f in found if not isinstance(f, BaseException)), strict=True))
-
-
-def _is_there(recorded: SyncStatus | None, outcome: Outcome) -> bool:
-    """Whether an instance holds the data source: only then others may be left for it."""
-    if recorded is not None and recorded.id is not None:
-        return True
-    return isinstance(outcome, Synced) or (
-        isinstance(outcome, NotSynced) and outcome.reason is Reason.DEFAULT_CONFLICT
-    )
 
 
 def _soon(deferred: Deferred) -> Again:
@@ -342,6 +360,20 @@ def _blocked(error: GrafanaError | ReconcileError, key: InstanceKey) -> tuple[No
         f" set the annotation {FORCE_DELETE}=true or spec.deletionPolicy: Orphan",
     )
     return outcome, again
+
+
+def _postponed() -> _Found:
+    """Nothing was learned of Grafana."""
+    return Deferred(_CLOSED_SECONDS), Again(after=_CLOSED_SECONDS)
+
+
+def _is_held(recorded: SyncStatus | None, outcome: Outcome) -> bool:
+    """Whether an instance holds the data source, perhaps not as default, or held it lately."""
+    if recorded is not None and recorded.id is not None:
+        return True
+    return isinstance(outcome, Synced) or (
+        isinstance(outcome, NotSynced) and outcome.facts is not None
+    )
 
 
 def _combine(found: Iterable[Again]) -> Again:

@@ -4,7 +4,7 @@ from ..api.grafana_json import DataSourceState
 from ..errors import ReconcileError, Stalled
 from ..grafana import errors
 from ..grafana.instance import GrafanaInstance
-from ..payload.datasource import DesiredDataSource, parked_name
+from ..payload.datasource import DesiredDataSource, parked_name, plain_name
 from ..payload.identity import Owner, read_mark
 from .failures import explain
 from .peers import Peers
@@ -59,14 +59,14 @@ class DisplayNames:
         return Stalled(conflict.reason, conflict.message, retry_after=SOON_SECONDS)
 
     def _wanted_name(self, state: DataSourceState) -> str | None:
-        """The name that a data source of ours is to have; None where it is not ours."""
+        """The name that a data source of ours is to have; None where that is not known."""
         mark = read_mark(state)
         if not isinstance(mark, Owner) or mark.owner_id not in self._owner_ids:
             return None
         owner = self._peers.find(mark.namespace, mark.name)
         if owner is None or owner.metadata.deletion_timestamp or owner.spec.suspend:
             return None
-        return owner.spec.name or owner.metadata.name
+        return plain_name(owner.metadata, owner.spec)
 
     def _is_to_step_aside(
         self, uid: str, holder: DataSourceState, by_name: dict[str, DataSourceState]

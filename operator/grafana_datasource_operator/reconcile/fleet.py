@@ -25,7 +25,7 @@ class Member:
         adopters: who may take over there what nobody owns.
         mode: whether Grafana is written.
         is_leaving: it is being deleted: nothing new begins there.
-        is_suspended: somebody wants its Grafana to be left alone.
+        is_suspended: it is left alone for as long as somebody wants that.
         problem: why nothing can be done there now; "" where something can.
         connection: to its Grafana. There may be one beside a problem: for cleaning up, credentials
             that were read serve even where their Secret is gone.

@@ -2,17 +2,20 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from ..api.datasource import DataSource, parse_data_source
 from ..api.durations import parse_duration
 from ..api.model import Json
 from ..api.names import DATA_SOURCE, InstanceKey, ObjectKey
 from ..api.reasons import ConditionStatus, ConditionType
+from ..errors import ReconcileError
 from ..grafana.errors import GrafanaError
 from ..grafana.health import Health
+from ..payload.datasource import DesiredDataSource
+from ..payload.inputs import needs_of
 from ..status.conditions import find_condition
 from ..status.health import Finding, apply_health
 from ..status.outcome import NotSynced, Report, Synced
@@ -25,22 +28,33 @@ INTERVAL_SECONDS = 600.0
 AFTER_WRITE_SECONDS = 6.0
 """Grafana uses what it held before a write for up to 5 s (measured)."""
 _METRIC = {ConditionStatus.TRUE: 1.0, ConditionStatus.FALSE: 0.0}
+_WITHHELD = "Grafana's text is not shown while the Secrets that spec refers to cannot be read"
+
+Desire = Callable[[DataSource], Awaitable[DesiredDataSource]]
+"""The state that a resource asks for, with what Secrets hold now."""
 
 
 class HealthChecks:
     """Checks data sources that Grafana holds."""
 
     def __init__(
-        self, fleet: Fleet, *, now: Callable[[], str], clock: Callable[[], float] = time.monotonic
+        self,
+        fleet: Fleet,
+        desire: Desire,
+        *,
+        now: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare.
 
         Args:
             fleet: the instances to ask.
+            desire: tells what Grafana's messages must not show.
             now: RFC 3339 time for status.
             clock: monotonic seconds.
         """
         self._fleet = fleet
+        self._desire = desire
         self._now = now
         self._clock = clock
         self._written: dict[ObjectKey, float] = {}
@@ -62,16 +76,26 @@ class HealthChecks:
             self._written[key] = self._clock()
             self._planned.add(key)
             return AFTER_WRITE_SECONDS
-        is_known = find_condition(resource.status.conditions, ConditionType.HEALTHY) is not None
-        if is_known and not _is_enabled(resource):
-            return 0.0
-        if key in self._planned or not any(isinstance(o, Synced) for o in outcomes):
+        known = find_condition(resource.status.conditions, ConditionType.HEALTHY)
+        if not _is_enabled(resource):
+            return None if known is None else 0.0
+        if not any(isinstance(o, Synced) for o in outcomes):
             return None
-        if is_known and not _interval(resource):
-            return None  # asked after a write alone
-        self._planned.add(key)
+        if known is None:
+            return None if key in self._planned else self._plan(key, 0.0)
+        if key not in self._planned:
+            self._show_metric(key, {known.status})
+        elif not looked.is_new_generation:
+            return None
+        interval = _interval(resource)
+        if not interval:
+            return None
         # After a start, what is known serves for a while: no rush of checks.
-        return random.random() * _interval(resource) if is_known else 0.0  # noqa: S311
+        return self._plan(key, random.random() * interval)  # noqa: S311
+
+    def _plan(self, key: ObjectKey, after: float) -> float:
+        self._planned.add(key)
+        return after
 
     async def check(self, raw: Json) -> CheckUp:
         """Ask each instance that holds the data source."""
@@ -88,7 +112,8 @@ class HealthChecks:
         if rest > 0:
             return CheckUp(lambda status: status, rest)
         findings = await self._ask(resource)
-        self._show_metric(key, findings)
+        if findings:
+            self._show_metric(key, {finding.status for finding in findings.values()})
         after = _interval(resource) * random.uniform(0.9, 1.0) or None  # noqa: S311 - spreads load
         if after is None:
             self._planned.discard(key)
@@ -96,6 +121,7 @@ class HealthChecks:
 
     async def _ask(self, resource: DataSource) -> dict[InstanceKey, Finding]:
         uid = resource.status.uid
+        hidden = await self._hidden(resource)
         findings = {}
         for recorded in resource.status.instances:
             member = self._fleet.get(recorded.key)
@@ -103,12 +129,22 @@ class HealthChecks:
                 continue
             try:
                 said = await member.connection.check_health(
-                    uid, recorded.id, type_=resource.spec.type
+                    uid, recorded.id, type_=resource.spec.type, hidden=hidden or ()
                 )
             except GrafanaError:
                 continue  # the instance tells of it
-            findings[recorded.key] = Finding(said.status, said.word, _message(resource, said))
+            findings[recorded.key] = _finding(said, is_shown=hidden is not None)
         return findings
+
+    async def _hidden(self, resource: DataSource) -> list[SecretStr] | None:
+        """What came from Secrets, which Grafana may repeat; None where that is not known now."""
+        if not needs_of(resource.spec).secrets:
+            return []
+        try:
+            desired = await self._desire(resource)
+        except ReconcileError:
+            return None
+        return [*desired.hidden, *desired.secrets.values.values()]
 
     def _found(
         self, raw: Json, findings: dict[InstanceKey, Finding], *, enabled: bool, after: float | None
@@ -122,11 +158,12 @@ class HealthChecks:
 
         return CheckUp(update, after)
 
-    def _show_metric(self, key: ObjectKey, findings: dict[InstanceKey, Finding]) -> None:
-        known = [_METRIC[f.status] for f in findings.values() if f.status in _METRIC]
+    def _show_metric(self, key: ObjectKey, statuses: set[ConditionStatus]) -> None:
+        """The worst of what is known; nothing where nothing is."""
+        known = [_METRIC[status] for status in statuses & _METRIC.keys()]
         if known:
             DATA_SOURCE_HEALTHY.labels(key.namespace, key.name).set(min(known))
-        elif findings:
+        else:
             self._drop_metric(key)
 
     def _drop_metric(self, key: ObjectKey) -> None:
@@ -136,21 +173,12 @@ class HealthChecks:
             return  # there was none
 
 
+def _finding(said: Health, *, is_shown: bool) -> Finding:
+    return Finding(said.status, said.word, said.message if is_shown else _WITHHELD)
+
+
 def _key_of(resource: DataSource) -> ObjectKey:
     return ObjectKey(DATA_SOURCE.kind, resource.metadata.namespace, resource.metadata.name)
-
-
-def _message(resource: DataSource, said: Health) -> str:
-    """What Grafana says, unless it may quote a part of a value that came from a Secret."""
-    values = resource.spec.values_from or []
-    if not any(one.value_from.secret_key_ref for one in values):
-        return said.message
-    if not said.word:
-        return said.message.partition(' ("')[0]  # where its words would begin
-    return (
-        f"Grafana's check says {said.word}; ask Grafana for more: its message may quote what"
-        " spec.valuesFrom takes from a Secret"
-    )
 
 
 def _is_enabled(resource: DataSource) -> bool:

@@ -1,6 +1,7 @@
 """One look at a GrafanaInstance: open its connection, and tell whether it can be used."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -9,7 +10,7 @@ from ..api.instance import Instance, InstanceSpec, parse_instance
 from ..api.model import Json
 from ..api.names import FINALIZER, FORCE_DELETE, InstanceKey, ObjectKey
 from ..api.reasons import Reason
-from ..errors import ReconcileError, Stalled
+from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Stalled
 from ..grafana.connection import InvalidTlsError
 from ..grafana.instance import GrafanaInstance
 from ..kube.contents import ContentReader
@@ -24,7 +25,7 @@ from ..status.instance import (
 )
 from .admission import admission_of
 from .connections import Connections
-from .failures import explain
+from .failures import explain, unreadable
 from .fleet import Fleet, Member
 from .instance_contents import Contents
 from .verdict import Again, Verdict
@@ -149,7 +150,9 @@ class InstanceController:
             f"still used by GrafanaDataSource {names}{more}: delete them, or point them to another"
             " instance; to let go of them as they are, set spec.deletionPolicy: Orphan",
         )
-        return self._verdict(instance, outcome)
+        verdict = self._verdict(instance, outcome)
+        # Who turns out never to have been admitted gives up nothing that would tell us.
+        return replace(verdict, again=Again(after=STALLED_RECHECK_SECONDS))
 
     def _close_to_new_users(self, instance: Instance) -> None:
         """It may stay for as long as others hold it back."""
@@ -158,7 +161,7 @@ class InstanceController:
         self._fleet.put(_member(instance, problem, connection))
 
     async def _keep_for_users(self, instance: Instance) -> None:
-        """Its users can be cleaned up as long as its Grafana can be asked."""
+        """Its users can be cleaned up as long as its Grafana can, and may, be asked."""
         if instance.spec.suspend:
             self._pause(instance)
             return
@@ -172,20 +175,13 @@ class InstanceController:
 
     async def _refuse(self, key: InstanceKey, raw: Json, error: ValidationError) -> Verdict:
         """The installed CRD let through what these models do not know."""
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
         instance = _without_spec(raw)
         present = self._connections.present(key)
         self._fleet.put(_member(instance, "cannot be used (InvalidSpec)", present))
         if instance.metadata.deletion_timestamp:
             return await self._delete(instance, raw)
-        return self._verdict(
-            instance,
-            Unusable(
-                Reason.INVALID_SPEC,
-                f"{path}: {first['msg']}; is the CRD of this release installed?",
-            ),
-        )
+        failure = unreadable(error)
+        return self._verdict(instance, Unusable(failure.reason, failure.message))
 
     def _verdict(self, instance: Instance, outcome: InstanceOutcome | None) -> Verdict:
         if outcome is None:

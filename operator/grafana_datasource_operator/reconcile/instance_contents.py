@@ -1,7 +1,5 @@
 """What a GrafanaInstance refers to, read once: credentials, certificates, headers."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -13,11 +11,13 @@ from ..api.durations import parse_duration
 from ..api.instance import Auth, HeaderValue, Instance, InstanceSpec
 from ..api.instance import Tls as TlsSpec
 from ..api.reasons import Reason
+from ..api.references import SecretKeyRef
 from ..api.secret import SecretContent
 from ..errors import Retrying, invalid_spec
 from ..grafana.connection import ConnectionSettings, Tls
 from ..grafana.credentials import Credentials, Token, UserPassword
 from ..kube.contents import ContentReader
+from ..payload.secrets import read_key
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 DEFAULT_REQUESTS = 4
@@ -129,18 +129,10 @@ class Contents:
         return SecretStr(value.value or "")
 
     def _secret(self, path: str, name: str, key: str) -> SecretStr:
-        content = self.secrets[name]
-        if content is None:
-            raise _waiting(path, f'Secret "{name}" does not exist')
-        encoded = content.data.get(key, SecretStr("")).get_secret_value()
-        if not encoded:
-            raise _waiting(path, f'Secret "{name}" has no key "{key}", or it is empty')
-        try:
-            return SecretStr(base64.b64decode(encoded, validate=True).decode())
-        except (binascii.Error, UnicodeDecodeError):
-            # Raised anew without its cause, which would carry the bytes.
-            problem = f'key "{key}" of Secret "{name}" is not UTF-8 text'
-        raise _waiting(path, problem)
+        value = read_key(self.secrets, SecretKeyRef(name=name, key=key), path)
+        if value is None:
+            raise ValueError("a required key was taken for an optional one")
+        return value
 
     def _plain(self, path: str, name: str, key: str) -> str:
         content = self.config_maps[name]
@@ -151,7 +143,3 @@ class Contents:
                 f'{path}: ConfigMap "{name}" with the key "{key}" does not exist',
             )
         return text
-
-
-def _waiting(path: str, problem: str) -> Retrying:
-    return Retrying(Reason.WAITING_FOR_SECRET, f"{path}: {problem}")

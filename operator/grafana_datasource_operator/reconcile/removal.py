@@ -61,6 +61,8 @@ class DataSourceRemover:
             return await self._delete(looked, key)
         try:
             return await self._orphan(looked, key)
+        except errors.Closed:
+            raise
         except (errors.GrafanaError, Retrying):
             return Released(Action.ORPHANED, "Left the data source in Grafana, with our mark")
 
@@ -98,15 +100,18 @@ class DataSourceRemover:
         if state is None:
             return _GONE
         claimant = self._ownership.claimant(resource, resource.recorded(key))
-        return (connection, state) if judge_claim(state, claimant) is Claim.OURS else _NOT_OURS
+        if judge_claim(state, claimant) is not Claim.OURS:
+            return _NOT_OURS
+        member = self._fleet.get(key)
+        if member is not None and member.mode is Mode.DRY_RUN:
+            raise _blocked(f"GrafanaInstance {key} is in mode DryRun: nothing is written")
+        return connection, state
 
     async def _connection(self, looked: Looked, key: InstanceKey) -> GrafanaInstance | Released:
         """The connection to clean up over, or why there is nothing to clean up any more."""
         member = self._fleet.get(key)
         if member is None:
             return await self._without_instance(looked, key)
-        if member.connection is not None and member.mode is Mode.DRY_RUN:
-            raise _blocked(f"GrafanaInstance {key} is in mode DryRun: nothing is written")
         if member.connection is not None:
             return member.connection
         if not member.is_suspended and await self._is_lost(looked):

@@ -37,6 +37,11 @@ class Sightings:
             if instance in (None, name):
                 seen.pop(key, None)
 
+    def forget_instance(self, instance: InstanceKey) -> None:
+        """The instance no longer exists."""
+        self._seen.pop(instance, None)
+        self._listed.pop(instance, None)
+
     def was_listed(self, instance: InstanceKey, uid: str) -> bool:
         """Whether the last list showed the uid."""
         return uid in self._listed.get(instance, ())

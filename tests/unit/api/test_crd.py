@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from grafana_datasource_operator.api.crd import CRDS, data_source_crd, render
+from grafana_datasource_operator.api.crd import CRDS, data_source_crd, instance_crd, render
 from grafana_datasource_operator.api.datasource import DataSource
+from grafana_datasource_operator.api.instance import Instance
 from grafana_datasource_operator.api.reasons import Reason
 from tests.unit.builders import raw_resource
 
@@ -17,8 +18,8 @@ Json = dict[str, Any]
 _COMMITTED = Path(__file__).parents[3] / "crds"
 
 
-def _schema(part: str) -> Json:
-    version = data_source_crd()["spec"]["versions"][0]
+def _schema(part: str, definition: Json | None = None) -> Json:
+    version = (definition or data_source_crd())["spec"]["versions"][0]
     return cast("Json", version["schema"]["openAPIV3Schema"]["properties"][part])
 
 
@@ -34,7 +35,10 @@ def _nodes(schema: Json, path: str, *, in_list: bool = False) -> Iterator[tuple[
 
 
 _SPEC = list(_nodes(_schema("spec"), "spec"))
-_ALL = [*_SPEC, *_nodes(_schema("status"), "status")]
+_INSTANCE_SPEC = list(_nodes(_schema("spec", instance_crd()), "instance spec"))
+_STATUS = list(_nodes(_schema("status"), "status"))
+_INSTANCE_STATUS = list(_nodes(_schema("status", instance_crd()), "instance status"))
+_ALL = [*_SPEC, *_STATUS, *_INSTANCE_SPEC, *_INSTANCE_STATUS]
 
 
 @pytest.mark.parametrize("name", CRDS)
@@ -61,6 +65,8 @@ def test_the_walk_sees_fields_of_objects_of_list_items_and_of_map_values() -> No
         "spec.url",
         "spec.secureJsonDataFrom[].secretRef.name",
         "spec.secureJsonData{}.secretKeyRef.key",
+        "spec.valuesFrom[].valueFrom.configMapKeyRef.key",
+        "instance spec.headers{}.secretKeyRef.name",
         "status.conditions[].reason",
     } <= paths
 
@@ -69,8 +75,10 @@ def test_every_node_has_a_type() -> None:
     assert [path for path, node, _ in _ALL if "type" not in node] == []
 
 
-def test_every_node_has_a_description() -> None:
-    assert [path for path, node, _ in _ALL if not node.get("description", "").strip()] == []
+def test_every_field_has_a_description() -> None:
+    # What is inside a list or map of texts is said by the field itself.
+    fields = [(path, node) for path, node, _ in _ALL if not path.endswith(("[]", "{}"))]
+    assert [path for path, node in fields if not node.get("description", "").strip()] == []
 
 
 def test_no_node_has_what_a_structural_schema_may_not_have() -> None:
@@ -86,7 +94,14 @@ def test_no_node_has_both_properties_and_additional_properties() -> None:
 
 def test_every_list_says_how_it_merges_and_has_an_end() -> None:
     lists = {path: node for path, node, _ in _ALL if node["type"] == "array"}
-    assert set(lists) == {"spec.secureJsonDataFrom", "status.conditions", "status.instances"}
+    assert {
+        "spec.secureJsonDataFrom",
+        "spec.valuesFrom",
+        "spec.ignoreFields",
+        "status.conditions",
+        "status.instances",
+        "instance status.conditions",
+    } <= set(lists)
     for path, node in lists.items():
         kind = node.get("x-kubernetes-list-type")
         assert kind in {"atomic", "set", "map"}, path
@@ -120,7 +135,22 @@ def test_every_integer_is_as_wide_as_grafana_s() -> None:
 
 def test_only_fields_that_mean_the_same_everywhere_have_a_default() -> None:
     defaults = {path: node["default"] for path, node, _ in _SPEC if "default" in node}
-    assert defaults == {"spec.access": "proxy", "spec.deletionPolicy": "Delete"}
+    assert defaults == {
+        "spec.access": "proxy",
+        "spec.adoptionPolicy": "Never",
+        "spec.deletionPolicy": "Delete",
+        "spec.driftPolicy": "Correct",
+    }
+    of_instance = {path: node["default"] for path, node, _ in _INSTANCE_SPEC if "default" in node}
+    assert of_instance == {
+        "instance spec.auth.basicAuthSecretRef.passwordKey": "admin-password",
+        "instance spec.auth.basicAuthSecretRef.usernameKey": "admin-user",
+        "instance spec.auth.tokenSecretRef.key": "token",
+        "instance spec.deletionPolicy": "Delete",
+        "instance spec.mode": "Enforce",
+        "instance spec.tls.caConfigMapRef.key": "ca.crt",
+        "instance spec.tls.caSecretRef.key": "ca.crt",
+    }
 
 
 def test_nothing_inside_a_list_item_has_a_default() -> None:
@@ -128,9 +158,10 @@ def test_nothing_inside_a_list_item_has_a_default() -> None:
 
 
 def test_only_the_status_as_a_whole_has_a_default_which_kstatus_reads_as_in_progress() -> None:
-    with_default = [p for p, node, _ in _ALL if p.startswith("status") and "default" in node]
-    assert with_default == ["status"]
+    with_default = [p for p, n, _ in [*_STATUS, *_INSTANCE_STATUS] if "default" in n]
+    assert with_default == ["status", "instance status"]
     default = _schema("status")["default"]
+    assert _schema("status", instance_crd())["default"] == default
     assert default["observedGeneration"] == -1
     (ready,) = default["conditions"]
     assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "Unknown", "Pending")
@@ -141,6 +172,14 @@ def test_the_default_status_is_one_that_the_models_read() -> None:
     resource = DataSource.model_validate(raw_resource(status=default))
     assert resource.status.conditions[0].reason is Reason.PENDING
     assert resource.status.observed_generation == -1
+    instance = Instance.model_validate(
+        {
+            "metadata": {"name": "main", "namespace": "monitoring"},
+            "spec": {"url": "http://grafana", "auth": {"tokenSecretRef": {"name": "grafana"}}},
+            "status": _schema("status", instance_crd())["default"],
+        }
+    )
+    assert instance.status.observed_generation == -1
 
 
 def test_free_form_fields_keep_what_the_schema_does_not_know() -> None:
@@ -150,7 +189,7 @@ def test_free_form_fields_keep_what_the_schema_does_not_know() -> None:
 
 def test_the_reason_of_a_newer_release_fits_the_schema() -> None:
     reasons = [node for path, node, _ in _ALL if path.endswith(".reason")]
-    assert len(reasons) == 2
+    assert len(reasons) == 3
     assert all("enum" not in node for node in reasons)
 
 

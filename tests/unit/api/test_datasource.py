@@ -10,11 +10,14 @@ from pydantic import ValidationError
 from grafana_datasource_operator.api.conditions import Condition
 from grafana_datasource_operator.api.datasource import (
     Access,
+    AdoptionPolicy,
     DataSourceStatus,
     DeletionPolicy,
+    DriftPolicy,
     SyncStatus,
     parse_data_source,
 )
+from grafana_datasource_operator.api.names import FROM_SETTINGS, InstanceKey
 from grafana_datasource_operator.api.reasons import ConditionStatus, ConditionType, Reason
 from tests.strategies import raw_data_sources
 from tests.unit.builders import raw_resource, resource
@@ -127,16 +130,17 @@ def test_fields_of_a_newer_status_are_dropped_and_the_rest_is_kept() -> None:
 
 def test_an_instance_is_found_by_namespace_and_name() -> None:
     parsed = resource(status=_STATUS)
-    found = parsed.instance_status("-", "default")
+    found = parsed.recorded(FROM_SETTINGS)
     assert found is not None
-    assert (found.id, found.version) == (7, 4)
-    assert parsed.instance_status("monitoring", "default") is None
-    assert parsed.instance_status("-", "main") is None
+    assert (found.id, found.version, found.key) == (7, 4, FROM_SETTINGS)
+    assert parsed.recorded(InstanceKey("monitoring", "default")) is None
+    assert parsed.recorded(InstanceKey("-", "main")) is None
 
 
 def test_a_spec_that_says_only_the_type_leaves_the_rest_open() -> None:
     spec = resource(spec={"type": "prometheus"}).spec
     assert (spec.access, spec.deletion_policy) == (Access.PROXY, DeletionPolicy.DELETE)
+    assert (spec.adoption_policy, spec.drift_policy) == (AdoptionPolicy.NEVER, DriftPolicy.CORRECT)
     said = spec.model_dump(exclude_none=True, exclude_defaults=True)
     assert said == {"type": "prometheus"}
 
@@ -162,6 +166,11 @@ def test_every_admitted_spec_is_read_without_loss(raw: Json) -> None:
         ({"type": "loki", "resyncInterval": "soon"}, "resyncInterval"),
         ({"type": "loki", "secureJsonData": {"key": "plain text"}}, "secureJsonData"),
         ({"type": "loki", "secureJsonDataFrom": [{"secretRef": {}}]}, "secureJsonDataFrom"),
+        ({"type": "loki", "valuesFrom": [{"path": "url", "valueFrom": {}}]}, "valuesFrom"),
+        ({"type": "loki", "valuesFrom": [{"path": "/url"}]}, "valuesFrom"),
+        ({"type": "loki", "ignoreFields": ["/jsonData/a~b"]}, "ignoreFields"),
+        ({"type": "loki", "adoptionPolicy": "Always"}, "adoptionPolicy"),
+        ({"type": "loki", "driftPolicy": "Ignore"}, "driftPolicy"),
     ],
 )
 def test_a_spec_that_the_schema_does_not_admit_is_refused_at_its_field(

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import traceback
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -11,6 +12,7 @@ import pytest
 
 from grafana_datasource_operator.grafana.breaker import CircuitBreaker
 from grafana_datasource_operator.grafana.errors import (
+    Closed,
     GrafanaError,
     PermissionDenied,
     ServerFault,
@@ -252,12 +254,92 @@ async def test_credentials_that_are_revoked_on_the_way_are_not_hammered_either()
 
 
 @in_virtual_time
+async def test_credentials_renewed_just_before_a_refusal_are_tried_soon() -> None:
+    async with running(Grafana(None)) as grafana:
+        grafana.key.edition = 2
+        grafana.breaker.trip(REFUSED)
+        await asyncio.sleep(2)
+        assert await grafana.trouble() is None
+        assert len(grafana.probes) == 2
+
+
+@in_virtual_time
+async def test_credentials_that_are_renewed_during_a_probe_are_tried_soon() -> None:
+    grafana = Grafana(None)
+    answers: list[GrafanaError | None] = [REFUSED, None]
+
+    async def probe() -> None:
+        if error := answers.pop(0):
+            grafana.key.edition = 2
+            raise error
+
+    grafana.breaker = CircuitBreaker(probe, grafana.key, grafana.told.append)
+    async with running(grafana):
+        await asyncio.sleep(2)
+        assert await grafana.trouble() is None
+
+
+@in_virtual_time
+async def test_an_error_that_is_told_a_thousand_times_keeps_no_traces() -> None:
+    async with running(Grafana(AWAY)) as grafana:
+        for _ in range(1000):
+            assert await grafana.trouble() is AWAY
+    assert len(traceback.extract_tb(AWAY.__traceback__)) < 10
+
+
+@in_virtual_time
+async def test_after_the_end_everybody_is_told_so() -> None:
+    closed = Unreachable("closed")
+    grafana = Grafana(None)
+    waiting = asyncio.create_task(grafana.trouble())
+    await let_others_run()
+    assert (grafana.breaker.probed, grafana.breaker.trouble) == (False, None)
+    grafana.breaker.end(closed)
+    assert await waiting is closed
+    assert await grafana.trouble() is closed
+    assert grafana.breaker.probed
+    assert grafana.told == []
+
+
+@in_virtual_time
 async def test_many_failures_in_a_row_never_stop_the_probing() -> None:
     kinds: list[GrafanaError] = [AWAY, Unavailable("502"), ServerFault("500")]
     grafana = Grafana(*itertools.islice(itertools.cycle(kinds), 300), None)
     async with running(grafana):
         await asyncio.sleep(3600)
-        assert grafana.told == [False, True]
+        assert grafana.told.count(True) == 1
+        assert await grafana.trouble() is None
+
+
+@pytest.mark.parametrize(
+    ("later", "told"), [(Unreachable("no answer"), [False]), (REFUSED, [False, False])]
+)
+@in_virtual_time
+async def test_another_kind_of_trouble_is_news(later: GrafanaError, told: list[bool]) -> None:
+    async with running(Grafana(AWAY, later)) as grafana:
+        await asyncio.sleep(10)
+        assert grafana.told == told
+
+
+@in_virtual_time
+async def test_a_long_outage_gathers_nothing_of_those_who_were_told() -> None:
+    async with running(Grafana(AWAY)) as grafana:
+        for _ in range(100):
+            assert await grafana.trouble() is AWAY
+        assert len(list(traceback.walk_tb(AWAY.__traceback__))) < 5
+
+
+@in_virtual_time
+async def test_the_end_is_final() -> None:
+    closed = Closed("closed")
+    async with running(Grafana(AWAY, None)) as grafana:
+        grafana.breaker.end(closed)
+        await asyncio.sleep(10)
+        assert len(grafana.probes) == 2
+        assert await grafana.trouble() is closed
+        told = len(grafana.told)
+        grafana.breaker.trip(AWAY)
+        assert len(grafana.told) == told
 
 
 @in_virtual_time

@@ -3,6 +3,7 @@
 import json
 import traceback
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from pydantic import SecretStr
 
 from grafana_datasource_operator.api.grafana_json import DataSourceBody
 from grafana_datasource_operator.grafana import errors
+from grafana_datasource_operator.grafana.capabilities import Capability
 from grafana_datasource_operator.grafana.client import GrafanaClient
-from grafana_datasource_operator.grafana.credentials import UserPassword
+from grafana_datasource_operator.grafana.credentials import Credentials, TokenFile, UserPassword
 from tests.canary import find_leaks
+from tests.servers.echo import EchoServer
 from tests.unit.grafana.wire import TOKEN, Answering, Wire, answer, client_on, data_source, page
 
 _TRANSCRIPTS = Path(__file__).parents[2] / "contract" / "transcripts"
@@ -43,7 +46,13 @@ def _body(uid: str = "prom-a", version: int | None = None, **secrets: str) -> Da
 
 
 def _new_server(request: httpx.Request) -> httpx.Response:
-    """9.0 and later, with one data source."""
+    """9.2 and later, with one data source."""
+    if request.url.path == "/api/health":
+        return answer(200, {"database": "ok", "version": "12.4.0"})
+    if request.url.path == "/api/datasources" and request.method == "GET":
+        return answer(200, [data_source()])
+    if request.url.path.endswith("/correlations"):
+        return answer(404, {"message": "Source data source not found"})
     if request.url.path.endswith("/health"):
         return answer(500, {"message": "Unable to load datasource metadata"})
     if request.url.path == "/api/org":
@@ -54,8 +63,10 @@ def _new_server(request: httpx.Request) -> httpx.Response:
 
 
 def _old_server(request: httpx.Request) -> httpx.Response:
-    """8.5: no PUT and no health by uid."""
+    """8.5: no PUT and no health by uid, and no correlations."""
     by_uid = "/uid/" in request.url.path
+    if request.url.path.endswith("/correlations"):
+        return answer(404, {"message": "Not found"})
     if by_uid and (request.url.path.endswith("/health") or request.method == "PUT"):
         return answer(404, {"message": "Not found"})
     return _new_server(request)
@@ -63,6 +74,7 @@ def _old_server(request: httpx.Request) -> httpx.Response:
 
 CALLS: dict[str, Call] = {
     "org": lambda c: c.get_org_id(),
+    "list": lambda c: c.list_data_sources(),
     "get": lambda c: c.get_data_source("prom-a"),
     "get by name": lambda c: c.get_data_source_by_name("Prom A"),
     "create": lambda c: c.create_data_source(_body(token="secret-value-1")),
@@ -97,6 +109,7 @@ async def _failure(call: Call, wire: Wire, **arguments: Any) -> errors.GrafanaEr
     ("call", "line"),
     [
         ("org", "GET /api/org"),
+        ("list", "GET /api/datasources"),
         ("get", "GET /api/datasources/uid/prom-a"),
         ("get by name", "GET /api/datasources/name/Prom%20A"),
         ("create", "POST /api/datasources"),
@@ -144,7 +157,7 @@ async def test_a_uid_or_name_is_one_segment_of_the_path_whatever_it_holds(
         await client.get_data_source(text)
         await client.get_data_source_by_name(text)
         await client.delete_data_source(text)
-        await client.has_uid_routes()
+        await client.supports(Capability.UPDATE_BY_UID)
         await client.update_data_source(7, _body(uid=text))
         await client.check_health(text, 7)
     assert wire.lines == [
@@ -152,6 +165,7 @@ async def test_a_uid_or_name_is_one_segment_of_the_path_whatever_it_holds(
         f"GET /api/datasources/name/{segment}",
         f"DELETE /api/datasources/uid/{segment}",
         "GET /api/datasources/uid/gdso-probe/health",
+        "GET /api/datasources/uid/gdso-probe/correlations",
         f"PUT /api/datasources/uid/{segment}",
         f"GET /api/datasources/uid/{segment}/health",
     ]
@@ -170,12 +184,22 @@ async def test_a_server_without_the_newer_routes_is_served_by_id_and_asked_about
         "GET /api/datasources/7/health",
         "GET /api/datasources/7/resources/labels",
     ]
-    assert wire.lines == ["GET /api/datasources/uid/gdso-probe/health", *once, *once]
+    asked = [
+        "GET /api/datasources/uid/gdso-probe/health",
+        "GET /api/datasources/uid/gdso-probe/correlations",
+        "POST /api/datasources/uid/gdso-probe/correlations",
+    ]
+    assert wire.lines == [*asked, *once, *once]
 
 
-def _recorded_health(server: str) -> httpx.Response:
+# --- what the server can do ---------------------------------------------------------------------
+
+_BY_UID = {Capability.UPDATE_BY_UID, Capability.HEALTH_BY_UID}
+
+
+def _recorded(server: str, case: str) -> httpx.Response:
     rows = map(json.loads, (_TRANSCRIPTS / f"{server}.jsonl").read_text().splitlines())
-    row = next(row for row in rows if row["case"] == "ds.health.uid.missing")
+    row = next(row for row in rows if row["case"] == case)
     return httpx.Response(
         row["status"],
         content=json.dumps(row["response"]),
@@ -184,13 +208,62 @@ def _recorded_health(server: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("server", "has_them"), [("8.5.9", False), ("9.4.0-pre", True), ("12.4.0", True)]
+    ("server", "capabilities"),
+    [("8.5.9", set()), ("9.4.0-pre", {*Capability}), ("12.4.0", {*Capability})],
 )
-async def test_which_routes_a_server_has_shows_in_its_answer_about_a_uid_that_nobody_has(
-    server: str, has_them: bool
+async def test_what_a_server_can_do_shows_in_its_answers_about_a_uid_that_nobody_has(
+    server: str, capabilities: set[Capability]
 ) -> None:
-    async with client_on(Wire(lambda _: _recorded_health(server))) as client:
-        assert await client.has_uid_routes() is has_them
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return _recorded(server, "corr.create.malformed")
+        by_health = request.url.path.endswith("/health")
+        return _recorded(
+            server, "ds.health.uid.missing" if by_health else "corr.list.missing-source"
+        )
+
+    async with client_on(Wire(serve)) as client:
+        assert await client.ask_capabilities() == capabilities
+        for capability in Capability:
+            assert await client.supports(capability) is (capability in capabilities)
+
+
+def _server_9_1(request: httpx.Request) -> httpx.Response:
+    """Correlations cannot be read yet."""
+    if request.url.path.endswith("/correlations"):
+        known = request.method == "POST"
+        return answer(
+            400 if known else 404, {"message": "bad request data" if known else "Not found"}
+        )
+    return _new_server(request)
+
+
+async def test_correlations_that_can_only_be_written_are_found_by_a_body_that_is_refused() -> None:
+    wire = Wire(_server_9_1)
+    async with client_on(wire) as client:
+        assert await client.ask_capabilities() == {*_BY_UID, Capability.CORRELATIONS}
+    assert wire.lines[-1] == "POST /api/datasources/uid/gdso-probe/correlations"
+    # No object, so that no version of Grafana can make anything of it.
+    assert json.loads(wire.requests[-1].content) == []
+
+
+async def test_a_server_is_asked_what_it_can_do_once_and_again_when_told_to() -> None:
+    wire = Wire(_new_server)
+    async with client_on(wire) as client:
+        for _ in range(3):
+            for capability in Capability:
+                assert await client.supports(capability)
+        assert len(wire.requests) == 2
+        wire._answering = _old_server
+        assert await client.ask_capabilities() == set()
+        assert not await client.supports(Capability.UPDATE_BY_UID)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+async def test_a_route_that_answers_anything_of_its_own_is_there(status: int) -> None:
+    wire = Wire(lambda _: answer(status, {"message": "Access denied"}))
+    async with client_on(wire) as client:
+        assert await client.ask_capabilities() == {*Capability}
 
 
 @pytest.mark.parametrize(
@@ -199,14 +272,63 @@ async def test_which_routes_a_server_has_shows_in_its_answer_about_a_uid_that_no
     + [page(200), page(302), page(404), page(500), page(502)],
     ids=str,
 )
+@pytest.mark.parametrize("after", [0, 1, 2])
 async def test_an_answer_that_says_nothing_about_routes_is_not_remembered(
-    unhelpful: httpx.Response,
+    unhelpful: httpx.Response, after: int
 ) -> None:
-    answers = [unhelpful, answer(404, {"message": "Not found"})]
+    missing = answer(404, {"message": "Not found"})
+    answers = [missing] * after + [unhelpful] + [missing] * 3
     async with client_on(Wire(lambda _: answers.pop(0))) as client:
         with pytest.raises(errors.Unaskable):
-            await client.has_uid_routes()
-        assert await client.has_uid_routes() is False
+            await client.supports(Capability.UPDATE_BY_UID)
+        assert await client.supports(Capability.UPDATE_BY_UID) is False
+
+
+_HIDDEN = answer(200, {"database": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("health", "settings", "version"),
+    [
+        (answer(200, {"database": "ok", "version": "12.4.0"}), None, "12.4.0"),
+        (answer(503, {"database": "failing", "version": "12.4.0"}), None, "12.4.0"),
+        (_HIDDEN, answer(200, {"buildInfo": {"version": "9.4.0"}}), "9.4.0"),
+        (page(403), answer(200, {"buildInfo": {"version": "9.4.0"}}), "9.4.0"),
+        (_HIDDEN, answer(200, {"buildInfo": {}}), None),
+        (_HIDDEN, answer(200, {"buildInfo": None}), None),
+        (_HIDDEN, answer(200, {"buildInfo": {"version": 12}}), None),
+        (_HIDDEN, answer(200, []), None),
+        (_HIDDEN, answer(403, {"message": "no"}), None),
+        (_HIDDEN, page(404), None),
+    ],
+)
+async def test_the_version_is_found_wherever_it_is_told(
+    health: httpx.Response, settings: httpx.Response | None, version: str | None
+) -> None:
+    answers = {"/api/health": health, "/api/frontend/settings": settings}
+    wire = Wire(lambda request: answers[request.url.path] or page(500))
+    async with client_on(wire) as client:
+        assert await client.get_version() == version
+    assert len(wire.requests) == (1 if settings is None else 2)
+
+
+async def test_the_list_is_read_though_it_tells_less() -> None:
+    told = ("id", "uid", "orgId", "name", "type", "access", "url", "isDefault", "jsonData")
+    items = [
+        {key: data_source(uid=uid)[key] for key in told if key in data_source()} for uid in "ab"
+    ]
+    async with client_on(Wire(lambda _: answer(200, items))) as client:
+        first, second = await client.list_data_sources()
+    assert (first.uid, second.uid) == ("a", "b")
+    assert (first.version, first.basic_auth_user, first.with_credentials) == (0, "", False)
+    assert first.secret_keys == frozenset()
+
+
+@pytest.mark.parametrize("server", ["8.5.9", "9.4.0-pre", "12.4.0"])
+async def test_recorded_lists_are_read(server: str) -> None:
+    async with client_on(Wire(lambda _: _recorded(server, "ds.list.empty"))) as client:
+        (provisioned,) = await client.list_data_sources()
+    assert (provisioned.uid, provisioned.type, provisioned.read_only) == ("provd", "loki", True)
 
 
 # --- what is sent and understood ----------------------------------------------------------------
@@ -297,7 +419,7 @@ async def test_a_404_of_something_else_never_says_that_a_data_source_is_gone(
     ],
     ids=str,
 )
-@pytest.mark.parametrize("name", ["org", "get", "get by name", "create", "update"])
+@pytest.mark.parametrize("name", ["org", "list", "get", "get by name", "create", "update"])
 async def test_json_of_something_else_is_an_answer_of_no_grafana(name: str, content: Any) -> None:
     wire = _with_uid_routes(lambda _: answer(200, content))
     failure = await _failure(CALLS[name], wire)
@@ -305,11 +427,22 @@ async def test_json_of_something_else_is_an_answer_of_no_grafana(name: str, cont
     assert "check the URL" in failure.message
 
 
+async def test_only_a_check_of_health_may_take_longer_than_the_connection_s_time() -> None:
+    wire = Wire(_new_server)
+    async with client_on(wire, timeout=3.0) as client:
+        await client.get_data_source("prom-a")
+        await client.check_health("prom-a", 7)
+    limits = [wire.requests[at].extensions["timeout"] for at in (0, -1)]
+    assert [limit["read"] for limit in limits] == [3.0, None]
+    assert [limit["connect"] for limit in limits] == [3.0, 3.0]
+
+
 async def test_health_and_resources_are_answered_whatever_they_say() -> None:
     sick = {"status": "ERROR", "message": "connection refused"}
     async with client_on(_with_uid_routes(lambda _: answer(400, sick))) as client:
         health = await client.check_health("prom-a", 7)
         labels = await client.get_resource("prom-a", 7, "labels")
+    assert health is not None
     assert (health.status, health.content["status"]) == (400, "ERROR")
     assert (labels.status, labels.message) == (400, "connection refused")
 
@@ -326,23 +459,86 @@ async def test_a_redirect_is_not_followed(call: Call, status: int) -> None:
     wire = _with_uid_routes(redirect)
     failure = await _failure(call, wire)
     assert isinstance(failure, errors.Unavailable)
+    assert f"HTTP {status}, a redirect" in failure.message
+    assert "elsewhere.example" not in failure.message
     assert {request.url.host for request in wire.requests} == {"grafana.example"}
 
 
-async def test_proxies_and_netrc_of_the_environment_are_not_used(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+async def test_proxies_of_the_environment_are_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch, echo: EchoServer
 ) -> None:
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(variable, "http://127.0.0.1:1")
-        monkeypatch.setenv(variable.lower(), "http://127.0.0.1:1")
+        monkeypatch.setenv(variable, echo.url)
+        monkeypatch.setenv(variable.lower(), echo.url)
+    for url in ("http://grafana.invalid", "https://grafana.invalid"):
+        async with client_on(None, url=url) as client:
+            with pytest.raises(errors.Unreachable, match="host is unknown"):
+                await client.get_org_id()
+    assert echo.received == []
+
+
+async def test_netrc_of_the_environment_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine grafana.example login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     wire = Wire(_new_server)
-    for url in ("http://grafana.example", "https://grafana.example"):
-        async with client_on(wire, url=url) as client:
-            assert await client.get_org_id() == 3
-    assert [r.headers["Authorization"] for r in wire.requests] == [f"Bearer {TOKEN}"] * 2
+    # Without a token to send there is room for other credentials.
+    async with client_on(wire, credentials=TokenFile(tmp_path / "missing")) as client:
+        assert await client.get_org_id() == 3
+    assert "Authorization" not in wire.requests[0].headers
+
+
+# --- headers of the settings --------------------------------------------------------------------
+
+
+async def test_headers_of_the_settings_go_with_every_request() -> None:
+    headers = {"X-Team": SecretStr("a"), "CF-Access-Client-Secret": SecretStr(" v€lue\n")}
+    wire = Wire(_new_server)
+    async with client_on(wire, headers=headers) as client:
+        for call in CALLS.values():
+            await call(client)
+        await client.get_version()
+        await client.ask_capabilities()
+    assert len(wire.requests) >= len(CALLS)
+    for request in wire.requests:
+        sent = {name.lower(): value for name, value in request.headers.raw}
+        assert sent[b"x-team"] == b"a"
+        assert sent[b"cf-access-client-secret"] == "v€lue".encode()
+
+
+@pytest.mark.parametrize("org_id", [None, 3])
+@pytest.mark.parametrize("credentials", [None, TokenFile(Path("/nowhere/token"))])
+async def test_no_header_of_the_settings_replaces_ours(
+    org_id: int | None, credentials: Credentials | None
+) -> None:
+    names = [
+        "Authorization",
+        "authorization ",
+        "X-Grafana-Org-Id",
+        "x-grafana-org-id",
+        "X-GRAFANA-NOCACHE",
+        "Content-Type",
+        "content-length",
+        "Transfer-Encoding",
+        "Accept",
+    ]
+    plain, chosen = Wire(_new_server), Wire(_new_server)
+    headers = {name: SecretStr("chosen") for name in names}
+    for wire, settings in ((plain, {}), (chosen, headers)):
+        async with client_on(
+            wire, org_id=org_id, headers=settings, credentials=credentials
+        ) as client:
+            await client.create_data_source(_body())
+    assert chosen.requests[0].headers.raw == plain.requests[0].headers.raw
+
+
+async def test_the_user_agent_may_be_another_one() -> None:
+    wire = Wire(_new_server)
+    async with client_on(wire, headers={"user-agent": SecretStr("allowed/1")}) as client:
+        await client.get_org_id()
+    assert wire.requests[0].headers.get_list("User-Agent") == ["allowed/1"]
 
 
 # --- what is never told -------------------------------------------------------------------------
@@ -358,7 +554,7 @@ _SECRET_URL = "http://admin:url-password-1@grafana.example:3000"
         (httpx.ReadError(f"lost {_SECRET_URL}"), "the connection broke"),
         (httpx.WriteError(f"lost {_SECRET_URL}"), "the connection broke"),
         (httpx.RemoteProtocolError(f"odd answer of {_SECRET_URL}"), "the connection broke"),
-        (httpx.LocalProtocolError("Illegal header value url-password-1"), "LocalProtocolError"),
+        (httpx.LocalProtocolError("Illegal header value url-password-1"), "a header or the token"),
         (httpx.ConnectTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
         (httpx.ReadTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
         (httpx.PoolTimeout(f"late: {_SECRET_URL}"), "did not answer within 10s"),
@@ -414,6 +610,50 @@ async def test_a_secret_that_grafana_repeats_is_blotted_out(name: str, message: 
     assert "…" in failure.message
 
 
+@_every_checked_call
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 429, 500, 503])
+async def test_credentials_and_headers_that_grafana_repeats_are_blotted_out(
+    call: Call, status: int
+) -> None:
+    basic = httpx.BasicAuth("admin", "basic-password-1")._auth_header
+    said = f"token {TOKEN}, header header-value-1, basic {basic}, password basic-password-1"
+    wire = Wire(lambda _: answer(status, {"message": said}))
+    headers = {"X-Key": SecretStr("header-value-1\n")}
+    for credentials in (None, UserPassword("admin", SecretStr("basic-password-1"))):
+        failure = await _failure(call, wire, credentials=credentials, headers=headers)
+        own = [TOKEN] if credentials is None else ["basic-password-1", basic.split()[1]]
+        assert find_leaks([*own, "header-value-1"], {"error": failure.message}) == []
+        assert "…" in failure.message
+
+
+@pytest.mark.parametrize("name", ["create", "update"])
+async def test_a_field_that_came_from_a_secret_is_blotted_out_like_one(name: str) -> None:
+    body = replace(
+        _body(),
+        url="https://key-1@host-1.example",
+        hidden=(SecretStr("https://key-1@host-1.example"),),
+    )
+    said = 'parse "https://key-1@host-1.example/api": bad'
+    calls: dict[str, Call] = {
+        "create": lambda c: c.create_data_source(body),
+        "update": lambda c: c.update_data_source(7, body),
+    }
+    wire = _with_uid_routes(lambda _: answer(400, {"message": said}))
+    failure = await _failure(calls[name], wire)
+    assert find_leaks(["host-1.example"], {"error": failure.message}) == []
+    assert 'parse "…/api": bad' in failure.message
+    assert b"hidden" not in wire.requests[-1].content
+
+
+async def test_what_is_hidden_is_hidden_in_the_answer_to_a_check_of_health_too() -> None:
+    sick = {"status": "ERROR", "message": 'Get "https://host-1.example/x": refused'}
+    hidden = [SecretStr("https://host-1.example")]
+    async with client_on(_with_uid_routes(lambda _: answer(400, sick))) as client:
+        health = await client.check_health("prom-a", 7, hidden=hidden)
+    assert health is not None
+    assert health.message == 'Get "…/x": refused'
+
+
 async def test_a_secret_that_begins_like_another_one_leaves_no_rest_behind() -> None:
     body = _body(short="secret-value", long="secret-value-and-its-rest")
     wire = Wire(lambda _: answer(400, {"message": "bad: secret-value-and-its-rest, secret-value!"}))
@@ -425,6 +665,18 @@ async def test_a_message_that_holds_no_secret_is_left_alone_also_by_blanked_ones
     wire = Wire(lambda _: answer(400, {"message": "invalid URL"}))
     failure = await _failure(lambda c: c.create_data_source(_body(blank="", other="x9x9x9")), wire)
     assert '"invalid URL"' in failure.message
+
+
+@_every_call
+async def test_a_closed_client_says_so(call: Call) -> None:
+    wire = Wire(_new_server)
+    client = client_on(wire)
+    await client.ask_capabilities()
+    await client.close()
+    asked = len(wire.requests)
+    with pytest.raises(errors.Closed, match="has been closed"):
+        await call(client)
+    assert len(wire.requests) == asked
 
 
 # --- metrics ------------------------------------------------------------------------------------
@@ -441,11 +693,11 @@ async def test_every_request_is_counted_by_method_and_answer() -> None:
             raise httpx.ConnectError("nobody there")
         return _new_server(request)
 
-    before = {code: _requests("GET", code) for code in ("200", "500", "none")}
+    before = {code: _requests("GET", code) for code in ("200", "404", "500", "none")}
     async with client_on(Wire(serve), name="counted") as client:
         await client.get_data_source("prom-a")
-        await client.has_uid_routes()
+        await client.supports(Capability.UPDATE_BY_UID)
         with pytest.raises(errors.Unreachable):
             await client.get_org_id()
     grown = {code: _requests("GET", code) - before[code] for code in before}
-    assert grown == {"200": 1, "500": 1, "none": 1}
+    assert grown == {"200": 1, "500": 1, "404": 1, "none": 1}

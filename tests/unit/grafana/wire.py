@@ -8,6 +8,7 @@ import httpx
 from pydantic import SecretStr
 
 from grafana_datasource_operator.grafana.client import GrafanaClient
+from grafana_datasource_operator.grafana.connection import ConnectionSettings
 from grafana_datasource_operator.grafana.credentials import Credentials, Token
 
 Json = dict[str, Any]
@@ -36,6 +37,11 @@ class Wire(httpx.AsyncBaseTransport):
         return [f"{r.method} {r.url.raw_path.decode()}" for r in self.requests]
 
 
+def is_of_probe(line: str) -> bool:
+    """Whether one of `Wire.lines` asks about the server, not about a data source."""
+    return line.endswith((" /api/org", " /api/health")) or "/gdso-probe/" in line
+
+
 def answer(status: int, content: Any = None, **headers: str) -> httpx.Response:
     """An answer of Grafana: JSON."""
     return httpx.Response(
@@ -54,20 +60,19 @@ def page(status: int, text: str = "<html>Bad gateway</html>") -> httpx.Response:
 
 
 def client_on(
-    wire: httpx.AsyncBaseTransport,
+    wire: httpx.AsyncBaseTransport | None,
     *,
     url: str = "http://grafana.example",
     credentials: Credentials | None = None,
-    org_id: int | None = None,
     name: str = "unit",
+    **settings: Any,
 ) -> GrafanaClient:
-    """A client whose network is `wire`."""
+    """A client whose network is `wire` (None: the real one), with a connection of `settings`."""
     return GrafanaClient(
-        url,
+        ConnectionSettings(url, **settings),
         credentials or Token(SecretStr(TOKEN)),
         name=name,
         user_agent="gdso/unit",
-        org_id=org_id,
         transport=wire,
     )
 

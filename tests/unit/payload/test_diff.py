@@ -1,5 +1,6 @@
 """What differs between the state that a spec asks for and the one that Grafana holds."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,29 +10,42 @@ from pydantic import SecretStr
 
 from grafana_datasource_operator.api.grafana_json import DataSourceState
 from grafana_datasource_operator.api.names import OWNER_KEY
+from grafana_datasource_operator.grafana.client import encode_body
 from grafana_datasource_operator.payload.datasource import (
     DesiredDataSource,
     create_body,
+    keep_ignored,
     update_body,
 )
 from grafana_datasource_operator.payload.diff import (
     StoreTraits,
+    describe_difference,
     diff,
     uncleared,
 )
 from grafana_datasource_operator.payload.ignored import KEPT_KEYS
+from grafana_datasource_operator.payload.inputs import Inputs
 from grafana_datasource_operator.payload.json_values import (
     find_differences,
     without_nulls,
 )
 from grafana_datasource_operator.payload.plugin_types import TYPE_ALIASES
-from grafana_datasource_operator.payload.pointers import escape
+from grafana_datasource_operator.payload.pointers import escape, parse_pointer, place
 from grafana_datasource_operator.payload.secrets import ResolvedSecrets
+from tests.canary import find_leaks
 from tests.strategies import desired_states, grafana_states
-from tests.unit.builders import OWNER, desired_of, state
+from tests.unit.builders import OWNER, desired_of, secret, secret_key, state, value_from
 from tests.unit.grafana_model import NEW, OLD, GrafanaModel
 
 MARK = {OWNER_KEY: str(OWNER)}
+_WIRE_NAMES = {
+    "name": "name",
+    "url": "url",
+    "user": "user",
+    "database": "database",
+    "basic_auth_user": "basicAuthUser",
+    "json_data": "jsonData",
+}
 _traits = st.sampled_from([NEW, OLD])
 
 # --- properties ---------------------------------------------------------------------------------
@@ -91,7 +105,7 @@ def test_there_is_a_difference_exactly_where_an_update_would_change_something(
 
 
 def _look_different(one: DataSourceState, other: DataSourceState) -> bool:
-    """Whether two states differ in more than aliases, nulls and an idle user."""
+    """Whether two states differ in more than aliases and nulls."""
     return _essence(one) != _essence(other) or any(
         find_differences(
             without_nulls(one.json_data or {}), without_nulls(other.json_data or {}), ""
@@ -105,8 +119,6 @@ def _essence(held: DataSourceState) -> DataSourceState:
         "json_data": None,
         "version": 0,
     }
-    if not held.basic_auth:
-        essential["basic_auth_user"] = ""
     return held.model_copy(update=essential)
 
 
@@ -118,7 +130,8 @@ def test_a_hand_edit_of_a_text_is_named(desired: DesiredDataSource, field: str, 
     model = GrafanaModel()
     model.post(create_body(desired))
     assume(model.fields[field] != value)
-    told = () if field == "url" and not desired.url else (f"/{field}",)
+    kept = f"/{field}" in desired.ignored or (field == "url" and not desired.url)
+    told = () if kept else (f"/{field}",)
     model.fields[field] = value
     assert diff(desired, model.state, NEW) == told
 
@@ -128,8 +141,9 @@ def test_a_hand_edit_of_a_switch_is_named(desired: DesiredDataSource, field: str
     model = GrafanaModel()
     model.post(create_body(desired))
     model.fields[field] = not model.fields[field]
-    leaves_it_open = field == "isDefault" and desired.is_default is None
-    assert diff(desired, model.state, NEW) == (() if leaves_it_open else (f"/{field}",))
+    left_open = field == "isDefault" and desired.is_default is None
+    kept = left_open or f"/{field}" in desired.ignored
+    assert diff(desired, model.state, NEW) == (() if kept else (f"/{field}",))
 
 
 @given(desired_states(), st.text(min_size=1, max_size=8))
@@ -145,11 +159,18 @@ def test_a_hand_edit_of_the_type_is_named(desired: DesiredDataSource, type_: str
 def test_a_key_that_somebody_added_to_json_data_is_named(
     desired: DesiredDataSource, key: str, value: int
 ) -> None:
-    assume(key not in desired.json_data and key not in KEPT_KEYS)
+    assume(key not in desired.json_data and f"/jsonData/{escape(key)}" not in desired.ignored)
     model = GrafanaModel()
     model.post(create_body(desired))
     model.fields["jsonData"][key] = value
     assert diff(desired, model.state, NEW) == (f"/jsonData/{escape(key)}",)
+
+
+def _told_keys(desired: DesiredDataSource) -> list[str]:
+    """Keys of jsonData that are not ignored as a whole."""
+    return sorted(
+        key for key in desired.json_data if f"/jsonData/{escape(key)}" not in desired.ignored
+    )
 
 
 @given(desired_states(), st.data())
@@ -158,7 +179,7 @@ def test_a_key_that_somebody_took_out_of_json_data_is_named(
 ) -> None:
     model = GrafanaModel()
     model.post(create_body(desired))
-    key = data.draw(st.sampled_from(sorted(desired.json_data)))
+    key = data.draw(st.sampled_from(_told_keys(desired)))
     del model.fields["jsonData"][key]
     told = "/jsonData" if key == OWNER_KEY else f"/jsonData/{escape(key)}"
     assert diff(desired, model.state, NEW) == (told,)
@@ -170,7 +191,7 @@ def test_a_key_of_json_data_that_somebody_changed_is_named(
 ) -> None:
     model = GrafanaModel()
     model.post(create_body(desired))
-    key = data.draw(st.sampled_from(sorted(desired.json_data)))
+    key = data.draw(st.sampled_from(_told_keys(desired)))
     model.fields["jsonData"][key] = {"somebody": ["else's", key]}
     told = diff(desired, model.state, NEW)
     expected = "/jsonData" if key == OWNER_KEY else f"/jsonData/{escape(key)}"
@@ -285,10 +306,11 @@ def test_a_url_or_user_that_no_update_clears_is_said_and_is_no_difference() -> N
     assert uncleared(desired, held, NEW) == ["basicAuthUser", "url"]
 
 
-def test_without_basic_auth_a_user_that_is_left_over_is_not_worth_a_word() -> None:
+def test_a_user_counts_without_basic_auth_too() -> None:
     held = state(basicAuthUser="old")
     assert diff(desired_of(), held, NEW) == ()
-    assert uncleared(desired_of(), held, NEW) == []
+    assert uncleared(desired_of(), held, NEW) == ["basicAuthUser"]
+    assert diff(desired_of(basicAuthUser="new"), held, NEW) == ("/basicAuthUser",)
 
 
 def test_a_wanted_url_or_user_is_a_difference_as_any_other_field() -> None:
@@ -330,12 +352,91 @@ def test_an_optional_secret_without_a_value_is_no_difference_whether_grafana_has
     assert diff(desired, state(secureJsonFields={"token": True}), NEW) == ()
 
 
+@pytest.mark.parametrize("said", [None, True])
+def test_the_first_data_source_of_an_organization_is_its_default_without_a_difference(
+    said: bool | None,
+) -> None:
+    spec: dict[str, Any] = {} if said is None else {"isDefault": said}
+    desired = desired_of(**spec)
+    held = GrafanaModel(forces_default=True).post(create_body(desired))
+    assert held.is_default
+    assert diff(desired, held, NEW) == ()
+
+
+def test_a_default_that_the_spec_does_not_want_is_put_right() -> None:
+    desired = desired_of(isDefault=False)
+    model = GrafanaModel(forces_default=True)
+    held = model.post(create_body(desired))
+    assert diff(desired, held, NEW) == ("/isDefault",)
+    assert diff(desired, model.put(update_body(desired, held)), NEW) == ()
+
+
+# --- as messages tell it ------------------------------------------------------------------------
+
+
+def test_differences_are_told_by_where_they_are() -> None:
+    told = describe_difference(["/url", "/jsonData/httpMethod"], desired_of())
+    assert told == "/url, /jsonData/httpMethod"
+    assert describe_difference([], desired_of()) == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(8, "/7"), (9, "/7 and 1 more"), (20, "/7 and 12 more")]
+)
+def test_of_many_differences_eight_are_told_and_the_rest_counted(count: int, end: str) -> None:
+    told = describe_difference([f"/{number}" for number in range(count)], desired_of())
+    assert told.startswith("/0, /1, ")
+    assert told.endswith(end)
+    assert told.count("/") == 8
+
+
+def test_a_key_that_somebody_made_very_long_does_not_fill_the_message() -> None:
+    told = describe_difference(["/jsonData/" + "k" * 100_000], desired_of())
+    assert told.startswith("/jsonData/kkk")
+    assert len(told) < 200
+
+
+def test_a_field_whose_value_is_secret_is_told_as_such() -> None:
+    inputs = Inputs({"s": secret("s", data={"k": "secret-value-1"})})
+    fed = [
+        value_from("/url", secret_key("s", "k")),
+        value_from("/jsonData/a", secret_key("s", "k")),
+    ]
+    desired = desired_of(inputs=inputs, valuesFrom=fed)
+    told = describe_difference(diff(desired, state(), NEW), desired)
+    assert told == "/url (from a Secret), /jsonData/a (from a Secret)"
+
+
+@given(desired_states(), grafana_states(), _traits)
+def test_values_from_secrets_are_in_no_difference_and_no_text(
+    desired: DesiredDataSource, held: DataSourceState, traits: StoreTraits
+) -> None:
+    fed = sorted(desired.secret_fed)
+    canaries = {pointer: f"canary-{index}-value" for index, pointer in enumerate(fed)}
+    body = encode_body(create_body(desired))
+    for pointer, canary in canaries.items():
+        body = place(body, parse_pointer(pointer), canary)
+    inputs_seen = replace(
+        desired,
+        **{field: body[wire] for field, wire in _WIRE_NAMES.items()},
+        hidden=tuple(SecretStr(canary) for canary in canaries.values()),
+    )
+    pointers = diff(inputs_seen, held, traits)
+    shown = {
+        "difference": "".join(pointers),
+        "message": describe_difference(pointers, inputs_seen),
+        "uncleared": "".join(uncleared(inputs_seen, held, traits)),
+        "desired": f"{inputs_seen}{inputs_seen!r}{inputs_seen.shown_name}",
+        "kept": repr(keep_ignored(inputs_seen, held)),
+        "bodies": f"{create_body(inputs_seen)!r}{update_body(inputs_seen, held)!r}",
+    }
+    assert find_leaks(canaries.values(), shown) == []
+
+
 @given(desired_states(), grafana_states())
 def test_a_difference_never_shows_a_value(
     desired: DesiredDataSource, held: DataSourceState
 ) -> None:
     secrets = ResolvedSecrets({"key": SecretStr("secret-value-1")}, revision="r")
-    asked = DesiredDataSource(
-        **{name: getattr(desired, name) for name in desired.__slots__} | {"secrets": secrets}
-    )
+    asked = replace(desired, secrets=secrets)
     assert "secret-value-1" not in "".join(diff(asked, held, NEW))

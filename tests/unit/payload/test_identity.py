@@ -139,3 +139,33 @@ def test_the_mark_decides_and_without_one_the_recorded_id(
 ) -> None:
     held = state(id=7, jsonData=json_data, readOnly=read_only)
     assert judge_claim(held, Claimant(OWNER, recorded_id)) is claim
+
+
+_FORMER = {OWNER_KEY: f"owner-0/{OWNER.namespace}/{OWNER.name}"}
+
+
+@pytest.mark.parametrize(
+    ("json_data", "claim"),
+    [
+        (_FORMER, Claim.OURS),
+        (_OURS, Claim.OURS),
+        ({}, Claim.UNOWNED),
+        (_NAMESAKE, Claim.FOREIGN),
+        (_SIBLING, Claim.FOREIGN),
+        ({OWNER_KEY: f"owner-0/{OWNER.namespace}/loki"}, Claim.FOREIGN),
+        ({OWNER_KEY: f"owner-0/team/{OWNER.name}"}, Claim.FOREIGN),
+        ({OWNER_KEY: "owner-0"}, Claim.FOREIGN),
+        ({OWNER_KEY: f"owner-0/{OWNER.namespace}/{OWNER.name}/more"}, Claim.FOREIGN),
+    ],
+)
+def test_the_mark_of_a_former_owner_id_is_ours_for_the_same_resource_only(
+    json_data: dict[str, object], claim: Claim
+) -> None:
+    claimant = Claimant(OWNER, None, frozenset({"owner-0", "owner-00"}))
+    assert judge_claim(state(jsonData=json_data), claimant) is claim
+    read_only = state(jsonData=json_data, readOnly=True)
+    assert judge_claim(read_only, claimant) is Claim.READ_ONLY
+
+
+def test_without_accepted_ids_a_former_mark_is_another_operator_s() -> None:
+    assert judge_claim(state(jsonData=_FORMER), Claimant(OWNER, 7)) is Claim.FOREIGN

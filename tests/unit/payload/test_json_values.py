@@ -11,7 +11,6 @@ from grafana_datasource_operator.payload.json_values import (
     is_deeper_than,
     without_nulls,
 )
-from grafana_datasource_operator.payload.pointers import escape
 from tests.strategies import json_values
 
 _LIMIT = 2**63 - 1
@@ -36,15 +35,6 @@ def test_nulls_leave_maps_at_every_depth_but_stay_in_lists(value: Any, cleaned: 
 def test_what_has_no_nulls_in_maps_any_more_stays_as_it_is(value: Any) -> None:
     once = without_nulls(value)
     assert without_nulls(once) == once
-
-
-@pytest.mark.parametrize(
-    ("token", "escaped"),
-    [("plain", "plain"), ("a/b", "a~1b"), ("m~n", "m~0n"), ("~1", "~01"), ("/~", "~1~0"), ("", "")],
-)
-def test_a_pointer_escapes_tilde_and_slash(token: str, escaped: str) -> None:
-    assert escape(token) == escaped
-    assert escaped.replace("~1", "/").replace("~0", "~") == token
 
 
 @pytest.mark.parametrize(

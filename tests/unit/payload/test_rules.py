@@ -12,7 +12,7 @@ from grafana_datasource_operator.errors import Stalled
 from grafana_datasource_operator.payload.rules import MAX_LEVELS, URL_REQUIRED, check_spec
 from tests.grafana_double.versions import VERSIONS
 from tests.strategies import data_sources
-from tests.unit.builders import resource
+from tests.unit.builders import resource, secret_key, value_from
 
 
 def _refusal(**spec: Any) -> Stalled:
@@ -79,3 +79,24 @@ def test_json_data_that_is_nested_beyond_reason_is_refused() -> None:
     refusal = _refusal(type="cloudwatch", jsonData=deep)
     assert refusal.message.startswith("spec.jsonData: is nested more than 100 levels")
     check_spec(resource(spec={"type": "cloudwatch", "jsonData": deep["deeper"]}).spec)
+
+
+def test_a_url_that_is_yet_to_come_from_elsewhere_counts_as_set() -> None:
+    fed = value_from("/url", secret_key("prom", "url"))
+    check_spec(resource(spec={"type": "prometheus", "valuesFrom": [fed]}).spec)
+    other = value_from("/user", secret_key("prom", "user"))
+    assert "spec.url" in _refusal(type="prometheus", valuesFrom=[other]).message
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"jsonData": {"a": {"dataSourceRef": "tempo"}}}, "spec.jsonData.a"),
+        ({"ignoreFields": ["/url", "/type"]}, "spec.ignoreFields[1]"),
+        ({"valuesFrom": [value_from("/type", secret_key("s", "k"))]}, "spec.valuesFrom[0].path"),
+    ],
+)
+def test_references_and_pointers_are_checked_without_what_they_lead_to(
+    spec: dict[str, Any], path: str
+) -> None:
+    assert _refusal(type="cloudwatch", **spec).message.startswith(f"{path}: ")

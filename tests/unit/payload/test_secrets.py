@@ -48,18 +48,6 @@ def _refusal(secrets: Secrets, **spec: Any) -> Retrying:
 
 def test_a_spec_without_references_needs_no_secret() -> None:
     assert _resolve({}) == ResolvedSecrets()
-    assert secret_names(resource().spec) == frozenset()
-
-
-def test_every_secret_that_is_referred_to_is_named_once() -> None:
-    spec = resource(
-        spec={
-            **SPEC,
-            "secureJsonData": {"a": _ref("one", "k"), "b": _ref("one", "l"), "c": _ref("two", "k")},
-            "secureJsonDataFrom": [_whole("two"), _whole("three", optional=True)],
-        }
-    ).spec
-    assert secret_names(spec) == {"one", "two", "three"}
 
 
 def test_a_single_key_goes_where_the_spec_says() -> None:
@@ -230,65 +218,7 @@ def test_neither_results_nor_refusals_show_a_value(value: str) -> None:
     refusal = _refusal({"s": content}, secureJsonData=missing, secureJsonDataFrom=whole)
     shown = {
         "Secret": f"{content}{content!r}",
-        "result": f"{resolved}{resolved!r}{resolved.revision}",
+        "result": f"{resolved}{resolved!r}",
         "refusal": f"{refusal}{refusal!r}{''.join(traceback.format_exception(refusal))}",
     }
     assert find_leaks([value, base64.b64encode(value.encode()).decode()], shown) == []
-
-
-# --- revision -----------------------------------------------------------------------------------
-
-_BASE: Json = {"uid": "s-1", "version": "1", "data": {"k": "value-1"}}
-
-
-def _revision(**changed: Any) -> str:
-    content = secret("s", **{**_BASE, **changed})
-    revision = _resolve({"s": content}, secureJsonDataFrom=[_whole("s")]).revision
-    assert revision is not None
-    return revision
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"version": "2"},
-        {"uid": "s-2"},
-        {"data": {"other": "value-1"}},
-        {"data": {"k": "value-1", "more": "value-2"}},
-    ],
-)
-def test_the_revision_changes_with_every_write_of_the_secret(changed: Json) -> None:
-    assert _revision(**changed) != _revision()
-
-
-def test_the_revision_is_no_digest_of_values() -> None:
-    assert _revision(data={"k": "another-value"}) == _revision()
-
-
-def test_the_revision_depends_on_the_secret_s_name_and_presence() -> None:
-    revisions = [
-        _resolve(
-            {"s": secret("s", data={"k": "v-1"}), "t": secret("t", data={"k": "v-1"}), "u": None},
-            secureJsonDataFrom=[_whole(name, optional=True)],
-        ).revision
-        for name in ("s", "t", "u")
-    ]
-    assert None not in revisions
-    assert len(set(revisions)) == 3
-
-
-def test_the_revision_changes_when_a_key_of_secure_json_data_is_renamed() -> None:
-    secrets = {"s": secret("s", data={"k": "value-1"})}
-    one = _resolve(secrets, secureJsonData={"a": _ref("s", "k")}).revision
-    other = _resolve(secrets, secureJsonData={"b": _ref("s", "k")}).revision
-    assert one != other
-
-
-def test_the_revision_does_not_depend_on_the_order_in_which_the_spec_names_things() -> None:
-    secrets = {"s": secret("s", data={"k": "1", "l": "2"}), "t": secret("t", data={"m": "3"})}
-    a, b = _ref("s", "k"), _ref("t", "m")
-    one = _resolve(secrets, secureJsonData={"a": a, "b": b}).revision
-    other = _resolve(secrets, secureJsonData={"b": b, "a": a}).revision
-    assert one == other
-    assert one is not None
-    assert len(one) <= 64

@@ -28,6 +28,9 @@ _CASES: list[tuple[errors.GrafanaError, Reason, bool, float | None, str]] = [
         "HTTP 429",
     ),
     (errors.ServerFault("HTTP 500"), Reason.GRAFANA_ERROR, False, None, "HTTP 500"),
+    (errors.Throttled("HTTP 429", retry_after=9), Reason.GRAFANA_ERROR, False, 9, "HTTP 429"),
+    (errors.TimedOut("no answer"), Reason.GRAFANA_UNREACHABLE, False, None, "no answer"),
+    (errors.Closed("closed"), Reason.GRAFANA_ERROR, False, None, "closed"),
     (errors.Unaskable("something"), Reason.GRAFANA_ERROR, False, None, "something"),
     (
         errors.PermissionDenied("needs datasources:create; give it Admin"),
@@ -41,7 +44,7 @@ _CASES: list[tuple[errors.GrafanaError, Reason, bool, float | None, str]] = [
         Reason.READ_ONLY_IN_GRAFANA,
         True,
         STALLED_RECHECK_SECONDS,
-        "set editable: true there, let Grafana reload, take it out of the file",
+        "editable: true there, let Grafana reload, and take it out of the file once",
     ),
     (
         errors.QuotaReached("quota is reached"),

@@ -9,6 +9,7 @@ import httpx
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import ProxiedRequest
 from tests.servers.grafana import Grafana
+from tests.servers.grafana_sessions import Session
 
 Json = dict[str, Any]
 
@@ -32,7 +33,7 @@ class Target:
         self.proxy = FaultProxy(server.url, record_bodies=record_bodies, tls=tls)
         self.client = httpx.Client(
             base_url=f"{server.url}/api/",
-            auth=server.admin,
+            auth=Session(server.url, server.admin),
             headers={"X-Grafana-Org-Id": str(self.org_id)},
             trust_env=False,
             timeout=30,
@@ -92,11 +93,13 @@ class Target:
     # --- counting
 
     def requests(self, since: int = 0) -> list[ProxiedRequest]:
-        """The operator's requests about data sources, those that look for capabilities aside."""
+        """The operator's requests about data sources, checks of their health aside."""
         return [
             request
             for request in self.proxy.since(since)
-            if request.path.startswith("/api/datasources") and "gdso-probe" not in request.path
+            if request.path.startswith("/api/datasources")
+            and "gdso-probe" not in request.path
+            and not request.path.endswith("/health")
         ]
 
     def writes(self, since: int = 0) -> list[str]:
