@@ -1,13 +1,15 @@
 """Who refers to what, as the engine knows it: keys and references instead of specs."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from .api.datasource import DataSource, DataSourceSpec, parse_data_source
 from .api.instance import InstanceSpec
 from .api.metadata import ObjectMeta
 from .api.model import Json
-from .api.names import DATA_SOURCE, INSTANCE, InstanceKey, ObjectKey
+from .api.names import DATA_SOURCE, FINALIZER, INSTANCE, InstanceKey, ObjectKey
+from .api.reasons import Reason
 from .engine.view import Reference, View
+from .payload.datasource import plain_name
 from .payload.identity import derive_uid
 from .payload.inputs import needs_of
 from .reconcile.instance_contents import config_maps_of, secrets_of
@@ -17,6 +19,7 @@ CONFIG_MAP = "ConfigMap"
 ANY = "*"
 """Name of a reference to all instances of a namespace, from which a selector chooses."""
 _UID = "uid"
+_NAME = "name"
 _DEFAULT = "default"
 
 
@@ -45,10 +48,12 @@ class Relations:
         if raw["kind"] == INSTANCE.kind:
             return INSTANCE.kind
         spec, home = raw.get("spec", {}), raw["metadata"]["namespace"]
-        if reference := spec.get("instanceRef"):
-            return InstanceKey(reference.get("namespace", home), reference["name"])
-        if selector := spec.get("instanceSelector"):
-            return InstanceKey(selector.get("namespace", home), ANY)
+        # Not parsed: it is asked for at every turn, and nothing may go wrong here.
+        match spec:
+            case {"instanceRef": {"name": str(name), **rest}}:
+                return InstanceKey(str(rest.get("namespace") or home), name)
+            case {"instanceSelector": {**selector}}:
+                return InstanceKey(str(selector.get("namespace") or home), ANY)
         return self._default
 
     def _of_instance(self, raw: Json) -> list[Reference]:
@@ -68,7 +73,7 @@ class Relations:
             *(Reference(CONFIG_MAP, meta.namespace, name) for name in needs.config_maps),
             *(Reference(DATA_SOURCE.kind, meta.namespace, name) for name in needs.data_sources),
             *(Reference(INSTANCE.kind, *key) for key in self._instances_of(raw, spec)),
-            *contested_by(meta, spec),
+            *contested_by(meta, spec, self._instances_of(raw, spec)),
         ]
 
     def _instances_of(self, raw: Json, spec: DataSourceSpec) -> set[InstanceKey]:
@@ -85,15 +90,25 @@ class Relations:
         return keys
 
 
-def contested_by(meta: ObjectMeta, spec: DataSourceSpec) -> list[Reference]:
-    """What only one resource can have."""
-    uid = spec.uid or derive_uid(meta.namespace, meta.name)
-    wants_default = [_default_reference()] if spec.is_default else []
-    return [_uid_reference(uid), *wants_default]
+def contested_by(
+    meta: ObjectMeta, spec: DataSourceSpec, instances: Iterable[InstanceKey] = ()
+) -> list[Reference]:
+    """What only one resource can have: anywhere, and once more on each instance that it leaves."""
+    wanted = [_uid_reference(spec.uid or derive_uid(meta.namespace, meta.name))]
+    if (name := plain_name(meta, spec)) is not None:
+        wanted.append(_name_reference(name))
+    if spec.is_default:
+        wanted.append(_default_reference())
+    there = [one._replace(namespace=str(key)) for one in wanted for key in instances]
+    return [*wanted, *there]
 
 
 def _uid_reference(uid: str) -> Reference:
     return Reference(_UID, "", uid, is_contested=True)
+
+
+def _name_reference(name: str) -> Reference:
+    return Reference(_NAME, "", name, is_contested=True)
 
 
 def _default_reference() -> Reference:
@@ -127,6 +142,10 @@ class ViewPeers:
         """Resources that are not being deleted and want this uid."""
         return self._active(_uid_reference(uid))
 
+    def with_name(self, name: str) -> list[DataSource]:
+        """Resources that are not being deleted and want this display name."""
+        return self._active(_name_reference(name))
+
     def wanting_default(self) -> list[DataSource]:
         """Resources that are not being deleted and want to be the default of an organization."""
         return self._active(_default_reference())
@@ -134,10 +153,7 @@ class ViewPeers:
     def users_of(self, instance: InstanceKey) -> list[ObjectKey]:
         """Resources that Grafana may hold something of on an instance."""
         users = self._view.users_of(Reference(INSTANCE.kind, *instance))
-        return sorted(key for key in users if self._holds(self._view.get(key)))
-
-    def _holds(self, raw: Json | None) -> bool:
-        return raw is not None and bool(raw["metadata"].get("finalizers"))
+        return sorted(key for key in users if _may_live_on(instance, self._view.get(key)))
 
     def _active(self, reference: Reference) -> list[DataSource]:
         found = [_parse(self._view.get(key)) for key in self._view.users_of(reference)]
@@ -146,6 +162,15 @@ class ViewPeers:
             for one in found
             if one is not None and not one.metadata.deletion_timestamp and not one.spec.suspend
         ]
+
+
+def _may_live_on(instance: InstanceKey, raw: Json | None) -> bool:
+    """Whether a write to the instance may have happened: who was never admitted wrote nothing."""
+    if raw is None or FINALIZER not in raw["metadata"].get("finalizers", []):
+        return False
+    recorded = raw.get("status", {}).get("instances", [])
+    ours = [one for one in recorded if (one["namespace"], one["name"]) == instance]
+    return all("id" in one or one.get("reason") != Reason.INSTANCE_NOT_ALLOWED for one in ours)
 
 
 def _parse(raw: Json | None) -> DataSource | None:

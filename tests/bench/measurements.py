@@ -16,7 +16,7 @@ _APPLIES_IN_FLIGHT = 16
 _REPEATS = 30
 
 
-def _spec(number: int) -> dict[str, Any]:
+def spec_of(number: int) -> dict[str, Any]:
     return {
         "type": "prometheus",
         "url": f"http://prometheus-{number}:9090",
@@ -25,17 +25,17 @@ def _spec(number: int) -> dict[str, Any]:
     }
 
 
-def _resource(name: str, number: int) -> dict[str, Any]:
+def resource_of(name: str, number: int, **spec: object) -> dict[str, Any]:
     return {
         "apiVersion": "gdso.dev/v1beta1",
         "kind": "GrafanaDataSource",
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": _spec(number),
+        "spec": {**spec_of(number), **spec},
     }
 
 
-def _raw_body(name: str, number: int) -> dict[str, Any]:
-    spec = _spec(number)
+def raw_body(name: str, number: int) -> dict[str, Any]:
+    spec = spec_of(number)
     return {
         **spec,
         "uid": name,
@@ -61,7 +61,7 @@ async def raw_posts(stage: Stage, prefix: str, count: int) -> list[float]:
     taken = []
     for number in range(count):
         started = time.monotonic()
-        body = _raw_body(f"{prefix}-{number}", number)
+        body = raw_body(f"{prefix}-{number}", number)
         await send(stage.raw_grafana, "POST", "/api/datasources", body)
         taken.append(time.monotonic() - started)
     return taken
@@ -81,7 +81,7 @@ async def bulk(stage: Stage, prefix: str, count: int) -> float:
 
     async def create(number: int) -> None:
         async with gate:
-            await send(stage.kube, "POST", stage.sources, _resource(names[number], number))
+            await send(stage.kube, "POST", stage.sources, resource_of(names[number], number))
 
     async with ReadyWatch(stage) as ready:
         started = time.monotonic()
@@ -105,7 +105,7 @@ async def single_applies(stage: Stage, prefix: str) -> Pair:
             floor += await raw_posts(stage, f"{prefix}-raw-{number}", 1)
             name = f"{prefix}-{number}"
             started = time.monotonic()
-            await send(stage.kube, "POST", stage.sources, _resource(name, number))
+            await send(stage.kube, "POST", stage.sources, resource_of(name, number))
             ours.append(await ready.wait(name, 1) - started)
     return Pair(statistics.median(ours) * 1000, statistics.median(floor) * 1000)
 
@@ -116,7 +116,7 @@ async def secret_changes(stage: Stage, prefix: str) -> float:
         for number in range(_REPEATS):
             secret, name = f"{prefix}-{number}", f"{prefix}-{number}"
             await make_secret(stage, secret, "before")
-            resource = _resource(name, number)
+            resource = resource_of(name, number)
             resource["spec"]["secureJsonData"]["httpHeaderValue1"]["secretKeyRef"]["name"] = secret
             await send(stage.kube, "POST", stage.sources, resource)
             await ready.wait(name, 1)

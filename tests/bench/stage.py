@@ -1,7 +1,7 @@
 """Servers of a measurement, and the two APIs as a fast client sees them."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 import aiohttp
 
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.grafana import Grafana
+from tests.servers.grafana import Grafana, Settings
 from tests.servers.grafana_choice import GrafanaPool, main_choice
 from tests.servers.kubernetes import KubernetesServer
 from tests.servers.kubernetes_binaries import find_or_build
 from tests.servers.operator_process import OperatorProcess
+from tests.servers.polling import eventually_async
 
 NAMESPACE = "bench"
 _CRDS = Path(__file__).parents[2] / "crds"
@@ -44,15 +45,26 @@ class Stage:
 
 
 @asynccontextmanager
-async def set_up(directory: Path, *, through_proxy: bool) -> AsyncIterator[Stage]:
-    """Start all of it afresh; the proxy shows when a request left the operator, at some cost."""
+async def set_up(
+    directory: Path,
+    *,
+    through_proxy: bool,
+    grafana_settings: Settings | None = None,
+    **settings: str | None,
+) -> AsyncIterator[Stage]:
+    """Start all of it afresh; the proxy shows when a request left the operator, at some cost.
+
+    `grafana_settings` are ini sections; `settings` are the operator's, over those of the stage.
+    """
     with ExitStack() as servers:
         kubernetes = servers.enter_context(
             KubernetesServer(find_or_build(print), directory / "kubernetes")
         )
         pool = GrafanaPool(directory / "grafana")
         servers.callback(pool.stop)
-        grafana = pool.shared(main_choice())
+        grafana = pool.make(main_choice(), settings=grafana_settings)
+        servers.callback(grafana.stop)
+        grafana.start()
         proxy = servers.enter_context(FaultProxy(grafana.url))
         kubernetes.kubectl("apply", "-f", str(_CRDS))
         kubernetes.kubectl("wait", "--for=condition=Established", "crd", "--all")
@@ -61,11 +73,14 @@ async def set_up(directory: Path, *, through_proxy: bool) -> AsyncIterator[Stage
             OperatorProcess(
                 kubernetes.kubeconfig,
                 directory / "operator.log",
-                {
-                    "GDSO_GRAFANA_URL": proxy.url if through_proxy else grafana.url,
-                    "GDSO_GRAFANA_TOKEN": grafana.create_token(),
-                    "GDSO_LOG_LEVEL": "INFO",
-                },
+                _without_none(
+                    {
+                        "GDSO_GRAFANA_URL": proxy.url if through_proxy else grafana.url,
+                        "GDSO_GRAFANA_TOKEN": grafana.create_token(),
+                        "GDSO_LOG_LEVEL": "INFO",
+                        **settings,
+                    }
+                ),
             )
         )
         tls = ssl.create_default_context(cadata=kubernetes.ca_pem.decode())
@@ -83,6 +98,10 @@ async def set_up(directory: Path, *, through_proxy: bool) -> AsyncIterator[Stage
             yield Stage(kubernetes, grafana, proxy, operator, kube, raw_grafana)
 
 
+def _without_none(settings: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 async def send(
     session: aiohttp.ClientSession, method: str, path: str, body: dict[str, Any]
 ) -> dict[str, Any]:
@@ -93,3 +112,16 @@ async def send(
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {content.get('message', '')}")
         return content
+
+
+async def remove(stage: Stage, matching: Callable[[str], bool]) -> None:
+    """Delete resources by name, and wait until they are gone."""
+
+    async def names() -> list[str]:
+        async with stage.kube.get(stage.sources) as answer:
+            found = (await answer.json())["items"]
+        return [name for raw in found if matching(name := raw["metadata"]["name"])]
+
+    for name in await names():
+        await send(stage.kube, "DELETE", f"{stage.sources}/{name}", {})
+    await eventually_async(names, lambda left: left == [], 120, "the resources to be gone")

@@ -28,7 +28,7 @@ def install_crds(kubernetes: KubernetesServer) -> None:
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     # Established does not mean served: the first requests may still meet 404 or 429.
     eventually(
-        lambda: kubectl.run("get", "grafanadatasources").returncode,
+        lambda: kubectl.run("get", "grafanadatasources,grafanainstances").returncode,
         lambda code: code == 0,
         within_seconds=30,
         what="the kinds to be served",

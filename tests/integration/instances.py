@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,13 +40,17 @@ def names_in(target: Target) -> set[str]:
 
 
 def add_instance(
-    sandbox: Sandbox, name: str, grafana: Grafana | None = None, **options: object
+    sandbox: Sandbox,
+    name: str,
+    grafana: Grafana | None = None,
+    *,
+    namespace: str | None = None,
+    **options: Any,
 ) -> Target:
     """An organization of its own and a GrafanaInstance for it, which is ready."""
     target = sandbox.add_grafana(grafana)
-    namespace = options.get("namespace")
-    sandbox.apply_instance(name, target, **options)  # type: ignore[arg-type]
-    sandbox.wait_instance_ready(name, namespace=namespace if isinstance(namespace, str) else None)
+    sandbox.apply_instance(name, target, namespace=namespace, **options)
+    sandbox.wait_instance_ready(name, namespace=namespace)
     return target
 
 

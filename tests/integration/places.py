@@ -1,10 +1,11 @@
 """Organizations of Grafana for tests that share one operator: each behind a GrafanaInstance."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,13 +27,13 @@ class Place:
     instance: str
     target: Target
 
-    def apply(self, name: str, *, namespace: str | None = None, **spec: object) -> Json:
+    def apply(self, resource: str, /, *, namespace: str | None = None, **spec: object) -> Json:
         """A Loki that is to live here, with `spec` over it."""
         reference = {"name": self.instance}
         if namespace is not None:
             reference["namespace"] = self.sandbox.namespace
         merged = {**LOKI, "instanceRef": reference, **spec}
-        return self.sandbox.apply(name, merged, namespace=namespace)
+        return self.sandbox.apply(resource, merged, namespace=namespace)
 
     def held(self, name: str) -> Json:
         """What Grafana holds under the default uid of a resource."""
@@ -44,7 +45,13 @@ class Place:
         return f"owner-{namespace}/{namespace}/{name}"
 
 
-MakePlace = Callable[[Grafana], Place]
+def oldest_first(*raws: Json) -> list[str]:
+    """Names of resources of one namespace, in the order in which they come first."""
+
+    def seniority(raw: Json) -> tuple[str, str]:
+        return raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]
+
+    return [raw["metadata"]["name"] for raw in sorted(raws, key=seniority)]
 
 
 @contextmanager
@@ -64,7 +71,7 @@ def open_places(
         yield sandbox
 
 
-def make_place(sandbox: Sandbox, grafana: Grafana, **spec: object) -> Place:
+def make_place(sandbox: Sandbox, grafana: Grafana, **spec: Any) -> Place:
     """In a new organization; `spec` of the GrafanaInstance over what is known of it."""
     target = sandbox.add_grafana(grafana)
     name = f"place-{secrets.token_hex(4)}"
@@ -79,7 +86,8 @@ def standing_places(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Sandbox]:
     """One operator for all tests of a module."""
-    with open_places(kubernetes_with_crds, grafana, tmp_path_factory.mktemp("places")) as sandbox:
+    directory = tmp_path_factory.mktemp("places")
+    with open_places(kubernetes_with_crds, grafana, directory, namespaces=2) as sandbox:
         yield sandbox
 
 

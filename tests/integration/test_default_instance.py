@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ class Platform:
     home: str
     target: Target
 
-    def apply_default(self, **spec: object) -> None:
+    def apply_default(self, **spec: Any) -> None:
         self.team.apply_instance("main", self.target, namespace=self.home, **spec)
 
     def wait_ready(self) -> None:

@@ -15,6 +15,7 @@ from tests.servers.operator_process import OperatorProcess
 from tests.servers.polling import eventually
 
 PLAIN = {"type": "prometheus", "url": "http://prometheus:9090"}
+FIRST = {"name": "first of the organization", "type": "testdata", "access": "proxy"}
 POST = requests_of("POST", "/api/datasources")
 IDLE_SECONDS = 3
 BUSY_SECONDS = 5
@@ -113,6 +114,41 @@ def test_what_was_not_begun_is_left_to_the_next_operator(sandbox: Sandbox) -> No
     for name in names:
         sandbox.wait_ready(name)
     assert {held["name"] for held in sandbox.all_in_grafana()} == set(names)
+
+
+def test_looks_that_wait_for_their_turn_to_write_give_up_at_once(sandbox: Sandbox) -> None:
+    """The 16 that have begun would take 64 seconds, one after the other."""
+    operator = sandbox.start_operator()
+    sandbox.grafana.post("datasources", json=FIRST).raise_for_status()
+    sandbox.proxy.delay(4, POST)
+    names = [f"source-{number:02}" for number in range(20)]
+    for name in names:
+        sandbox.apply(name, PLAIN)
+    wait_for_post(sandbox)
+    mark = sandbox.proxy.mark()
+    code, _ = stop(operator)
+    assert code == 0
+    assert sandbox.proxy.matching(POST, mark) == []
+    begun = sandbox.proxy.matching(POST)
+    assert [request.status for request in begun] == [200] * len(begun)
+    reasons = [(find_condition(raw, "Ready") or {})["reason"] for raw in sandbox.get_all()]
+    assert sorted(reasons) == ["Pending"] * (20 - len(begun)) + ["Synced"] * len(begun)
+
+    sandbox.proxy.clear()
+    operator.start()
+    for name in names:
+        sandbox.wait_ready(name)
+
+
+def test_a_health_check_that_hangs_is_given_up(sandbox: Sandbox) -> None:
+    operator = sandbox.start_operator()
+    health = requests_of("GET", path_pattern="_unwell/health$")
+    sandbox.proxy.hang(health)
+    sandbox.apply("unwell", {**PLAIN, "healthCheck": {"enabled": True}})
+    eventually(lambda: sandbox.proxy.matching(health), bool, SECONDS, "the check of health")
+    code, seconds = stop(operator)
+    assert code == 0
+    assert seconds < 15  # it would hang for 20
 
 
 def test_a_grafana_that_hangs_does_not_hold_up_the_end(sandbox: Sandbox) -> None:

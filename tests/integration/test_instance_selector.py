@@ -142,9 +142,8 @@ def test_a_slow_instance_does_not_hold_up_the_others(shared: Sandbox, fleet: Fle
     first, second, slow = fleet.names
     hung = fleet.targets[slow].proxy.hang(requests_of("POST", "/api/datasources"))
     shared.apply("uneven", fleet.spec)
-    for name in (first, second):
-        target = fleet.targets[name]
-        eventually(lambda t=target: names_in(t), bool, SECONDS, f"to be on {name}")
+    quick = [fleet.targets[name] for name in (first, second)]
+    eventually(lambda: [names_in(target) for target in quick], all, SECONDS, "to be on both")
     # And who lives on another instance only does not notice.
     shared.apply("bystander", on_instance(first))
     shared.wait_ready("bystander")

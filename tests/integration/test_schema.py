@@ -12,11 +12,12 @@ from tests.integration.standing import standing_sandbox as standing_sandbox
 from tests.kstatus import broken_rules
 from tests.servers.kubectl import KubectlError
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("**/*.yaml"))
 CANNOT_CHANGE = "spec.uid cannot be changed or removed"
 ONLY_EQUAL = "spec.uid can only be added equal to status.uid"
 
 FULL: Json = {
+    "instanceRef": {"name": "main", "namespace": "monitoring"},
     "uid": "full-uid",
     "name": "Everything",
     "type": "prometheus",
@@ -31,8 +32,19 @@ FULL: Json = {
     "jsonData": {"httpMethod": "POST", "list": [{"a": 1}], "deep": {"b": None}},
     "secureJsonData": {"basicAuthPassword": secret_key("auth", "password", optional=True)},
     "secureJsonDataFrom": [{"secretRef": {"name": "more", "optional": True}}],
+    "valuesFrom": [
+        {"path": "/url", "valueFrom": {"secretKeyRef": {"name": "auth", "key": "url"}}},
+        {
+            "path": "/jsonData/a~1b/0",
+            "valueFrom": {"configMapKeyRef": {"name": "plain", "key": "a", "optional": True}},
+        },
+    ],
+    "ignoreFields": ["/jsonData/teamHttpHeaders", "/user"],
+    "adoptionPolicy": "IfUnowned",
     "deletionPolicy": "Orphan",
+    "driftPolicy": "Report",
     "resyncInterval": "1h30m",
+    "healthCheck": {"enabled": True, "interval": "1m"},
     "suspend": False,
 }
 
@@ -64,7 +76,15 @@ def test_a_fresh_object_is_pending_until_an_operator_has_looked(sandbox: Sandbox
         sandbox.kubectl("wait", "gds/fresh", "--for=condition=Ready", "--timeout=0s")
 
 
-@pytest.mark.parametrize("spec", [LOKI, FULL], ids=["smallest", "largest"])
+SELECTING: Json = {
+    **LOKI,
+    "instanceSelector": {"namespace": "monitoring", "matchLabels": {"tier": "prod"}},
+}
+
+
+@pytest.mark.parametrize(
+    "spec", [LOKI, FULL, SELECTING], ids=["smallest", "largest", "with a selector"]
+)
 def test_a_second_client_side_apply_changes_nothing(sandbox: Sandbox, spec: Json) -> None:
     text = manifest("applied", spec)
     assert sandbox.kubectl("apply", "-f", "-", input=text).endswith(" created\n")
@@ -89,14 +109,53 @@ def test_what_was_applied_is_what_is_stored(sandbox: Sandbox) -> None:
 def test_a_dry_run_on_the_server_checks_and_stores_nothing(sandbox: Sandbox) -> None:
     arguments = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
     sandbox.kubectl(*arguments, input=manifest("dry", FULL))
-    for spec, words in (
-        ({**LOKI, "isDefualt": True}, "unknown field"),
-        ({**LOKI, "access": "server"}, "Unsupported value"),
-        ({**LOKI, "resyncInterval": "500ms"}, "at least 1s"),
-    ):
-        with pytest.raises(KubectlError, match=words):
-            sandbox.kubectl(*arguments, input=manifest("dry", spec))
+    with pytest.raises(KubectlError, match="unknown field"):
+        sandbox.kubectl(*arguments, input=manifest("dry", {**LOKI, "isDefualt": True}))
     assert sandbox.get_all() == []
+
+
+def one_value(path: str, **sources: Json) -> Json:
+    return {"valuesFrom": [{"path": path, "valueFrom": sources}]}
+
+
+_KEY: Json = {"name": "there", "key": "key"}
+REFUSED: dict[str, tuple[Json, str]] = {
+    "access": ({"access": "server"}, "Unsupported value"),
+    "adoptionPolicy": ({"adoptionPolicy": "Always"}, "Unsupported value"),
+    "driftPolicy": ({"driftPolicy": "Ignore"}, "Unsupported value"),
+    "deletionPolicy": ({"deletionPolicy": "Keep"}, "Unsupported value"),
+    "short resync": ({"resyncInterval": "500ms"}, "at least 1s"),
+    "no duration": ({"resyncInterval": "soon"}, "resyncInterval"),
+    "short health interval": ({"healthCheck": {"interval": "1ms"}}, "at least 1s"),
+    "reference and selector": (
+        {"instanceRef": {"name": "a"}, "instanceSelector": {"matchLabels": {"a": "b"}}},
+        "at most one of instanceRef, instanceSelector can be set",
+    ),
+    "reference without a name": ({"instanceRef": {"namespace": "a"}}, "instanceRef.name"),
+    "name of an instance": ({"instanceRef": {"name": "Main"}}, "instanceRef.name"),
+    "namespace": ({"instanceRef": {"name": "a", "namespace": "a.b"}}, "instanceRef.namespace"),
+    "empty selector": ({"instanceSelector": {"matchLabels": {}}}, "at least 1"),
+    "selector without labels": ({"instanceSelector": {}}, "matchLabels: Required value"),
+    "label": ({"instanceSelector": {"matchLabels": {"a": "not a label"}}}, "matchLabels"),
+    "no source": (one_value("/url"), "exactly one of secretKeyRef, configMapKeyRef"),
+    "two sources": (
+        one_value("/url", secretKeyRef=_KEY, configMapKeyRef=_KEY),
+        "exactly one of secretKeyRef, configMapKeyRef",
+    ),
+    "no pointer": (one_value("url", secretKeyRef=_KEY), "valuesFrom"),
+    "broken pointer": (one_value("/jsonData/a~2", secretKeyRef=_KEY), "valuesFrom"),
+    "ignored twice": ({"ignoreFields": ["/url", "/url"]}, "Duplicate value|duplicate entries"),
+    "ignored nowhere": ({"ignoreFields": ["url"]}, "ignoreFields"),
+    "long url": ({"url": "u" * 256}, "Too long"),
+    "key without a reference": ({"secureJsonData": {"password": {}}}, "secretKeyRef"),
+}
+
+
+@pytest.mark.parametrize(("spec", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_is_out_of_bounds_is_refused(standing: Sandbox, spec: Json, words: str) -> None:
+    with pytest.raises(RefusedError, match=words):
+        standing.apply("refused", {**LOKI, **spec})
+    assert standing.get("refused") is None
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: str(path.stem))
@@ -104,7 +163,8 @@ def test_every_example_passes_a_strict_dry_run(sandbox: Sandbox, example: Path) 
     said = sandbox.kubectl(
         "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=example.read_text()
     )
-    assert "grafanadatasource.gdso.dev" in said
+    assert len(said.splitlines()) == f"\n{example.read_text()}".count("\nkind: ")
+    assert ".gdso.dev/" in said
 
 
 def test_server_side_apply_merges_secure_json_data_per_key(sandbox: Sandbox) -> None:

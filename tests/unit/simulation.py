@@ -272,7 +272,9 @@ class Grafana:
         self.listed_at: list[float] = []
         self.seconds_per_request = 0.005
         self.health: Json = {"status": "OK", "message": "all fine"}
-        """What the check of any data source answers."""
+        """What the check of any data source says."""
+        self.health_answer: Callable[[], httpx.Response] | None = None
+        """What it answers instead."""
         self.seconds_per_check = 0.005
         self.checked_at: dict[str, list[float]] = {}
         self.most_checks = 0
@@ -372,6 +374,8 @@ class Grafana:
         self.most_checks = max(self.most_checks, self._checks)
         await asyncio.sleep(self.seconds_per_check)
         self._checks -= 1
+        if self.health_answer is not None:
+            return self.health_answer()
         return answer(200 if self.health["status"] == "OK" else 400, self.health)
 
     def _find_and_serve(self, method: str, path: str, body: Json) -> httpx.Response:
@@ -389,14 +393,15 @@ class Grafana:
             return answer(200, self._shown(uid))
         if self.held[uid].get("readOnly"):
             return answer(403, {"message": "Cannot update read-only data source"})
-        self.written_at.setdefault(uid, []).append(now())
         if method == "DELETE":
+            self._note_write(uid)
             del self.held[uid], self.secrets[uid]
             return answer(200, {"message": "Data source deleted"})
         if self._name_is_taken(body["name"], uid):
             return answer(500 if self._is_old else 409, {"message": _NAME_TAKEN})
         if body["version"] < self.held[uid]["version"]:
             return answer(409, {"message": "already been updated by someone else"})
+        self._note_write(uid)
         self.secrets[uid] |= body.pop("secureJsonData", {})
         for name in ("url", "basicAuthUser", *(["database"] if self._is_old else [])):
             body[name] = body[name] or self.held[uid].get(name, "")
@@ -414,9 +419,12 @@ class Grafana:
         self.secrets[uid] = body.pop("secureJsonData", {})
         is_default = body["isDefault"] or not self.held
         self.held[uid] = {**body, "isDefault": is_default, "id": self._ids, "version": 1}
-        self.written_at.setdefault(uid, []).append(now())
+        self._note_write(uid)
         self._unseat_others(uid)
         return answer(200, {"datasource": self._shown(uid)})
+
+    def _note_write(self, uid: str) -> None:
+        self.written_at.setdefault(uid, []).append(now())
 
     def _unseat_others(self, uid: str) -> None:
         """An organization has one default; who loses it keeps its version."""

@@ -99,7 +99,7 @@ async def test_a_resource_may_ask_to_be_left_alone() -> None:
 async def test_a_restart_writes_nothing() -> None:
     async with an_operator() as operator:
         operator.write_secret("auth", token="value-1")
-        await _in_sync(operator, secureJsonData=TOKEN)
+        await _in_sync(operator, secureJsonData=TOKEN, resyncInterval="0s")
         requests, writes = len(operator.grafana.requests), len(operator.kubernetes.writes)
         await operator.restart()
         await asyncio.sleep(60)
@@ -665,7 +665,7 @@ async def _live_through(steps: list[tuple[Any, ...]]) -> None:
 async def _take(operator: Operator, step: tuple[Any, ...]) -> None:
     match step:
         case ("apply", url, with_secret):
-            more = {"secureJsonData": TOKEN} if with_secret else {}
+            more: Json = {"secureJsonData": TOKEN} if with_secret else {}
             operator.kubernetes.apply("prometheus", url=url, **more)
         case ("secret", value):
             operator.write_secret("auth", token=value)

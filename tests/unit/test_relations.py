@@ -21,12 +21,17 @@ Json = dict[str, Any]
 KIND = "GrafanaDataSource"
 MAIN = InstanceKey("grafana", "main")
 UID = Reference("uid", "", "team_prometheus", is_contested=True)
+NAME = Reference("name", "", "prometheus", is_contested=True)
 DEFAULT = Reference("default", "", "", is_contested=True)
 
 
 def _references(default: InstanceKey | None = None, **spec: Any) -> set[Reference]:
     raw = raw_resource(spec={**SPEC, **spec}, namespace="team")
     return set(Relations(default).references_of(raw))
+
+
+def _uncontested(references: set[Reference]) -> set[Reference]:
+    return {one for one in references if not one.is_contested}
 
 
 # --- of a data source ---------------------------------------------------------------------------
@@ -39,6 +44,7 @@ def test_a_resource_refers_to_the_secrets_of_its_own_namespace() -> None:
         valuesFrom=[value_from("/url", secret_key("three", "k"))],
     ) == {
         UID,
+        NAME,
         Reference("Secret", "team", "one"),
         Reference("Secret", "team", "two"),
         Reference("Secret", "team", "three"),
@@ -51,6 +57,7 @@ def test_a_resource_refers_to_config_maps_and_other_data_sources_of_its_own_name
         jsonData={"tracesToLogs": {"datasourceUid": data_source_ref("loki")}},
     ) == {
         UID,
+        NAME,
         Reference("ConfigMap", "team", "urls"),
         Reference(KIND, "team", "loki"),
     }
@@ -76,26 +83,45 @@ def test_a_resource_refers_to_config_maps_and_other_data_sources_of_its_own_name
     ],
 )
 def test_a_resource_refers_to_where_it_is_to_live(spec: Json, expected: Reference) -> None:
-    assert _references(MAIN, **spec) == {UID, expected}
+    assert _uncontested(_references(MAIN, **spec)) == {expected}
 
 
 def test_without_a_default_a_resource_that_names_none_refers_to_none() -> None:
-    assert _references() == {UID}
+    assert _references() == {UID, NAME}
 
 
 def test_a_resource_refers_to_where_it_lived_too() -> None:
     status = {"instances": [{"namespace": "far", "name": "old"}, {"namespace": "-", "name": "d"}]}
     raw = raw_resource(spec={**SPEC, "instanceRef": {"name": "new"}}, status=status)
-    found = {one for one in Relations(MAIN).references_of(raw) if one.kind == INSTANCE.kind}
+    found = _uncontested(set(Relations(MAIN).references_of(raw)))
     assert {one[1:3] for one in found} == {("monitoring", "new"), ("far", "old"), ("-", "d")}
 
 
-def test_a_resource_contends_for_its_uid_and_the_default() -> None:
-    assert _references(isDefault=True, uid="mine") == {
+def test_a_resource_contends_for_its_uid_its_name_and_the_default() -> None:
+    assert _references(isDefault=True, uid="mine", name="Mine") == {
         Reference("uid", "", "mine", is_contested=True),
+        Reference("name", "", "Mine", is_contested=True),
         DEFAULT,
     }
-    assert _references(isDefault=False) == {UID}
+    assert _references(isDefault=False) == {UID, NAME}
+
+
+def test_a_name_from_elsewhere_is_not_known_and_not_contended_for() -> None:
+    found = _references(valuesFrom=[value_from("/name", config_map_key("names", "k"))])
+    assert {one.kind for one in found} == {"ConfigMap", "uid"}
+
+
+def test_who_leaves_an_instance_gives_up_there_what_it_keeps_elsewhere() -> None:
+    status = {"instances": [{"namespace": "far", "name": "old"}]}
+    spec = {**SPEC, "isDefault": True, "instanceRef": {"name": "new"}}
+    before = set(Relations(None).references_of(raw_resource(spec=spec, status=status)))
+    after = set(Relations(None).references_of(raw_resource(spec=spec)))
+    given_up = {one for one in before - after if one.is_contested}
+    assert given_up == {
+        Reference("uid", "far/old", "monitoring_prometheus", is_contested=True),
+        Reference("name", "far/old", "prometheus", is_contested=True),
+        Reference("default", "far/old", "", is_contested=True),
+    }
 
 
 @pytest.mark.parametrize("spec", [{}, {"type": 7}, {**SPEC, "access": "server"}])
@@ -216,6 +242,8 @@ def test_only_active_resources_contend(changed: Json, counts: bool) -> None:
     peers = _peers(raw)
     names = ["prometheus"] if counts else []
     assert [one.metadata.name for one in peers.with_uid("u")] == names
+    if "spec" not in changed or changed["spec"]["uid"] == "u":
+        assert [one.metadata.name for one in peers.with_name("prometheus")] == names
     assert [one.metadata.name for one in peers.wanting_default()] == names
 
 

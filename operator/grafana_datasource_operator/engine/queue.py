@@ -15,6 +15,7 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 300.0
+_UNASKED = object()
 LANE_WIDTH = 16
 """Keys of one lane that run at a time."""
 
@@ -38,7 +39,7 @@ class _Entry(Generic[K]):
     priority: Priority
     sequence: int
     key: K = field(compare=False)
-    lane: Hashable = field(default=None, compare=False)
+    lane: Hashable = field(default=_UNASKED, compare=False)
 
 
 @dataclass(slots=True)
@@ -76,17 +77,15 @@ class WorkQueue(Generic[K]):
         """Keys that wait for a worker."""
         return len(self._wanted)
 
-    def is_crowded(self, key: K) -> bool:
-        """Whether as many keys of the same lane run as may, and more wait."""
-        lane = self._lanes.get(self._lane_of(key))
-        return lane is not None and bool(lane.waiting)
-
     def add(self, key: K, priority: Priority) -> None:
         """Want a look at `key` as soon as its turn comes; any timer of it is obsolete."""
         self._cancel_timer(key)
         waiting = self._wanted.get(key)
         if waiting is None or priority < waiting.priority:
             self._push(key, priority)
+        elif waiting.lane is not _UNASKED and waiting.lane != self._lane_of(key):
+            # What it waited for is none of its business any more.
+            self._push(key, waiting.priority)
 
     def add_after(self, key: K, delay: float, priority: Priority) -> None:
         """Want a look at `key` in `delay` seconds, unless one is wanted before."""
@@ -117,6 +116,13 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         self._wanted.pop(key, None)
 
+    def is_crowded(self, key: K) -> bool:
+        """Whether others wait for room in the lane of `key`."""
+        lane = self._lanes.get(self._lane_of(key))
+        return lane is not None and any(
+            self._wanted.get(entry.key) is entry for entry in lane.waiting
+        )
+
     async def get(self) -> K:
         """The next key; the caller says `done` when it has looked."""
         while True:
@@ -141,7 +147,10 @@ class WorkQueue(Generic[K]):
 
     def _enter(self, entry: _Entry[K]) -> bool:
         """Whether the lane of the entry has room; else it waits there."""
-        name = entry.lane = self._lane_of(entry.key)
+        before, name = entry.lane, self._lane_of(entry.key)
+        entry.lane = name
+        if before != name:
+            self._admit_next(before)
         lane = self._lanes.setdefault(name, _Lane())
         if lane.running >= self._width:
             heapq.heappush(lane.waiting, entry)

@@ -72,15 +72,22 @@ class Workers:
         work: Callable[[ObjectKey], Awaitable[None]],
     ) -> None:
         """Begin whatever the queue gives out: its lanes bound how much that is."""
-        stopping = asyncio.ensure_future(self._stopping.wait())
         async with asyncio.TaskGroup() as group:
-            while not self._stopping.is_set():
-                getting = asyncio.ensure_future(queue.get())
-                await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not getting.done():
-                    getting.cancel()
-                    return
-                group.create_task(self._work_off(queue, getting.result(), work))
+            while (key := await self._next_of(queue)) is not None:
+                group.create_task(self._work_off(queue, key, work))
+
+    async def _next_of(self, queue: WorkQueue[ObjectKey]) -> ObjectKey | None:
+        """The next key; None once there is to be no more."""
+        if self._stopping.is_set():
+            return None
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        getting = asyncio.ensure_future(queue.get())
+        try:
+            await asyncio.wait({getting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return getting.result() if getting.done() else None
+        finally:
+            getting.cancel()
+            stopping.cancel()
 
     async def _work_off(
         self,
@@ -143,16 +150,18 @@ class Workers:
         async with self._status_of(key):
             current = self._engine.view.get(key)
             if current is not None:
-                status = update(current.get("status", {}))
-                if status != current.get("status"):
-                    await self._resources[key.kind].patch_status(raw, status)
+                present = current.get("status", {})
+                status = update(present)
+                if status != present:
+                    looked_at = {**raw, "status": present}
+                    await self._resources[key.kind].patch_status(looked_at, status)
 
     def _status_of(self, key: ObjectKey) -> asyncio.Lock:
         """Held while status is read and written: a look and a check may end at a time."""
         return self._locks.setdefault(key, asyncio.Lock())
 
     async def _check(self, key: ObjectKey) -> None:
-        """Ask how what a resource describes is doing; looks that are waiting go first."""
+        """Ask how what a resource describes is doing; looks that wait in its lane go first."""
         raw = self._engine.view.get(key)
         if raw is None:
             return

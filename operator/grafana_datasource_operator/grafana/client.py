@@ -286,6 +286,8 @@ class GrafanaClient:
         hidden: Iterable[SecretStr] = (),
         waits_for_answer: bool = False,
     ) -> Answer:
+        if self._http.is_closed:
+            raise errors.Closed("the connection to this Grafana has been closed")
         started = time.monotonic()
         code = "none"
         try:

@@ -169,27 +169,29 @@ class GrafanaInstance:
         try:
             return await call(self._client)
         except Unaskable as error:
-            await self._judge(error)
-            raise
+            raise await self._judge(error) from None
         finally:
             self._in_flight -= 1
             if self._in_flight == 0:
                 self._quiet.set()
 
-    async def _judge(self, error: Unaskable) -> None:
+    async def _judge(self, error: Unaskable) -> Unaskable:
         """Pause the instance if others would fare no better; where that is not plain, ask.
 
         One body that a proxy on the way does not like must not stop all others; a database that is
-        away answers 500 to each.
+        away answers 500 to each. Returns what to tell: all are told the same.
         """
-        if error.pauses:
-            self._breaker.trip(error)
-            return
-        with contextlib.suppress(GrafanaError):
+        if not error.pauses:
             try:
                 await self._client.get_org_id()
             except Unaskable as other:
-                self._breaker.trip(other)
+                error = other
+            except GrafanaError:
+                return error
+            else:
+                return error
+        self._breaker.trip(error)
+        return error
 
     async def _settle(self) -> None:
         """Let requests in flight end, as far as they do in time; no new ones begin."""

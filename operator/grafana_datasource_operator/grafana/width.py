@@ -137,10 +137,8 @@ class WriteWidth:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(turn)
-            else:
+            # A turn that has come just now is passed on; one that has not is skipped later.
+            if not turn.cancelled():
                 self._leave()
             raise
 

@@ -65,6 +65,14 @@ class Resources:
         self._remember(found)
         return found
 
+    async def exists(self, namespace: str, name: str) -> bool:
+        """Whether the object exists; one out of sight is not to be remembered."""
+        try:
+            await self._api.request("GET", f"{self._collection(namespace)}/{name}")
+        except NotFoundError:
+            return False
+        return True
+
     async def list_metadata(self, namespace: str | None) -> list[Json]:
         """Metadata of all objects in a namespace (None: in all), from the apiserver's cache."""
         answer = await self._api.request(

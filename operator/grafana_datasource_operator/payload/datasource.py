@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ..api.datasource import DataSource
+from ..api.datasource import DataSource, DataSourceSpec
 from ..api.grafana_json import DataSourceBody, DataSourceState
+from ..api.metadata import ObjectMeta
 from ..api.model import Json
 from ..api.names import OWNER_KEY
 from .identity import Owner, derive_uid
@@ -63,6 +64,13 @@ def uid_of(resource: DataSource) -> str:
     """Uid in Grafana of the data source that `resource` describes."""
     meta = resource.metadata
     return resource.spec.uid or derive_uid(meta.namespace, meta.name)
+
+
+def plain_name(meta: ObjectMeta, spec: DataSourceSpec) -> str | None:
+    """Display name, or None where a Secret or ConfigMap has it."""
+    if any(source.path == "/name" for source in spec.values_from or []):
+        return None
+    return spec.name or meta.name
 
 
 def build_desired(resource: DataSource, inputs: Inputs, owner: Owner) -> DesiredDataSource:

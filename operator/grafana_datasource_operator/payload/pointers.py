@@ -88,7 +88,7 @@ def remove(root: Json, tokens: Sequence[str]) -> Json:
     """A copy of `root` without that entry of a map; items of lists stay."""
     *above, last = tokens
     parent = find(root, above)
-    if not isinstance(parent, dict) or last not in parent:
+    if not isinstance(parent, dict):
         return root
     left = {key: value for key, value in parent.items() if key != last}
     return place(root, above, left) if above else left

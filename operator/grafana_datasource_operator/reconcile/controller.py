@@ -1,6 +1,7 @@
 """One look at a GrafanaDataSource, on all its instances: errors become status only here."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from ..api.datasource import DataSource, DeletionPolicy, parse_data_source
+from ..api.datasource import DataSource, DeletionPolicy, SyncStatus, parse_data_source
 from ..api.durations import parse_duration
 from ..api.model import Json
 from ..api.names import DATA_SOURCE, FORCE_DELETE, InstanceKey, ObjectKey
@@ -44,6 +45,8 @@ _Found = tuple[Outcome, Again]
 
 _CLOSED_SECONDS = 1.0
 """Whatever took the place of a connection wants the look sooner; this is for when nothing did."""
+SHORTEST_DEFERRAL_SECONDS = 0.001
+"""What is left of a delay may be nothing but a rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,9 @@ class DataSourceController:
             others = [again]
         # Without a default instance, on the other hand, it is unknown where to live: all stays.
         lives_nowhere = not keys and resource.spec.instance_selector is not None
-        if lives_nowhere or any(_is_held(outcome) for outcome, _ in found.values()):
-            found |= await self._leave_others(looked, keys)
+        lives = (_is_held(resource.recorded(key), outcome) for key, (outcome, _) in found.items())
+        may_leave = lives_nowhere or any(lives)
+        found |= await self._leave_others(looked, keys, may_leave=may_leave)
         again = _combine([*others, *(again for _, again in found.values())])
         outcomes = {key: outcome for key, (outcome, _) in found.items()}
         report = self._report(looked, outcomes, trouble=trouble, keys=keys)
@@ -168,7 +172,7 @@ class DataSourceController:
     def _after(self, looked: Looked, key: InstanceKey, outcome: Outcome, resync: Again) -> Again:
         """When to look again after an answer, which is remembered as seen."""
         if isinstance(outcome, Deferred):
-            return Again(after=outcome.after)
+            return _soon(outcome)
         self._looks.setdefault(looked.key, {})[key] = self._clock()
         if isinstance(outcome, Synced) and outcome.action is Action.DRIFT_CORRECTED:
             DRIFT_CORRECTED.labels(DATA_SOURCE.kind).inc()
@@ -190,30 +194,33 @@ class DataSourceController:
     # --- away from an instance
 
     async def _leave_others(
-        self, looked: Looked, keys: list[InstanceKey]
+        self, looked: Looked, keys: list[InstanceKey], *, may_leave: bool
     ) -> dict[InstanceKey, _Found]:
         """Leave where the resource lived: only once it lives elsewhere, or is to live nowhere."""
         # An instance that was relabelled during this look is left by the next one.
         wanted = {*keys, *self._parts.targets.keys_of(looked.resource)}
-        recorded = [instance.key for instance in looked.resource.status.instances]
-        jobs = {key: self._leave(looked, key, keys) for key in recorded if key not in wanted}
-        return await _gather(jobs)
+        others = [i.key for i in looked.resource.status.instances if i.key not in wanted]
+        left = [key for key in others if may_leave or not await self._may_hold(looked, key)]
+        return await _gather({key: self._leave(looked, key, keys) for key in left})
 
     async def _leave(
         self, looked: Looked, key: InstanceKey, keys: list[InstanceKey]
     ) -> tuple[Outcome, Again]:
         """Clean up where the resource is to live no more."""
         self._parts.sightings.forget(looked.key, key)
-        if self._is_same_place(key, keys):
+        if await self._is_same_place(key, keys):
             return Released(None, "The same Grafana under another name"), Again()
         return await self._clean_up(looked, key)
 
-    def _is_same_place(self, key: InstanceKey, others: list[InstanceKey]) -> bool:
+    async def _is_same_place(self, key: InstanceKey, others: list[InstanceKey]) -> bool:
         left = self._parts.fleet.get(key)
+        if left is None or left.connection is None:
+            return False
+        with contextlib.suppress(GrafanaError):
+            # Only the first probe tells the organization.
+            await left.connection.check()
         members = [self._parts.fleet.get(other) for other in others]
-        return left is not None and any(
-            member is not None and member.is_same_place(left) for member in members
-        )
+        return any(member is not None and member.is_same_place(left) for member in members)
 
     async def _delete(self, looked: Looked) -> Verdict:
         if not looked.has_finalizer:
@@ -230,13 +237,25 @@ class DataSourceController:
         return self._verdict(looked, self._report(looked, outcomes), again)
 
     async def _clean_up(self, looked: Looked, key: InstanceKey) -> tuple[Outcome, Again]:
+        if not await self._may_hold(looked, key):
+            return Released(None, "Grafana never held the data source there"), Again()
         try:
             outcome = await self._parts.remover.clean_up(looked, key)
         except Closed:
             return _postponed()
         except (GrafanaError, ReconcileError) as error:
             return _blocked(error, key)
-        return outcome, Again(after=outcome.after if isinstance(outcome, Deferred) else None)
+        return outcome, _soon(outcome) if isinstance(outcome, Deferred) else Again()
+
+    async def _may_hold(self, looked: Looked, key: InstanceKey) -> bool:
+        """Whether status records a data source there, or a write may have gone unrecorded.
+
+        What goes on at an instance that never admitted the resource is none of its business.
+        """
+        recorded = looked.resource.recorded(key)
+        if recorded is not None and recorded.id is not None:
+            return True
+        return looked.has_finalizer and await self._parts.targets.admits(key, looked.resource)
 
     # --- what is told of it
 
@@ -304,6 +323,10 @@ async def _gather(jobs: Mapping[InstanceKey, Awaitable[_Found]]) -> dict[Instanc
     return dict(zip(jobs, (f for f in found if not isinstance(f, BaseException)), strict=True))
 
 
+def _soon(deferred: Deferred) -> Again:
+    return Again(after=max(deferred.after, SHORTEST_DEFERRAL_SECONDS))
+
+
 def _without_spec(raw: Json) -> DataSource:
     """As much of a resource with an unreadable spec as its status and its deletion need."""
     orphan = raw.get("spec", {}).get("deletionPolicy") == DeletionPolicy.ORPHAN
@@ -344,8 +367,10 @@ def _postponed() -> _Found:
     return Deferred(_CLOSED_SECONDS), Again(after=_CLOSED_SECONDS)
 
 
-def _is_held(outcome: Outcome) -> bool:
-    """Whether Grafana holds the data source now, perhaps not as default."""
+def _is_held(recorded: SyncStatus | None, outcome: Outcome) -> bool:
+    """Whether an instance holds the data source, perhaps not as default, or held it lately."""
+    if recorded is not None and recorded.id is not None:
+        return True
     return isinstance(outcome, Synced) or (
         isinstance(outcome, NotSynced) and outcome.facts is not None
     )

@@ -21,7 +21,8 @@ from ..payload.datasource import (
 from ..payload.diff import StoreTraits, describe_difference, diff, uncleared
 from ..payload.inputs import Inputs, needs_of
 from ..status.outcome import Action, Deferred, Facts, NotSynced, Outcome, Synced
-from .claims import is_adoption, require_first
+from .claims import is_adoption, require_first, require_first_for_name
+from .contest import Contest
 from .defaults import Defaults, give_way
 from .display_names import DisplayNames
 from .drift import (
@@ -30,7 +31,6 @@ from .drift import (
     decide,
     drift_detected,
     holds_other_values,
-    is_stalled,
     is_undone,
 )
 from .failures import explain
@@ -77,9 +77,9 @@ class DataSourceReconciler:
         self._resources = resources
         self._ownership = ownership
         self._peers = peers
-        self._targets = targets
         self._sightings = sightings
-        self._defaults = Defaults(peers, targets, ownership.ids)
+        self._contest = Contest(peers, targets)
+        self._defaults = Defaults(peers, self._contest, ownership.ids)
         self._names = DisplayNames(peers, ownership.ids)
 
     async def desire(self, resource: DataSource) -> DesiredDataSource:
@@ -122,14 +122,15 @@ class DataSourceReconciler:
     async def _read(self, task: _Task) -> DataSourceState | None:
         """What Grafana holds, asked only where it may hold something.
 
-        POST comes first where nothing was ever written: one request is enough then.
+        POST comes first where nothing was ever written: one request is enough then. Under DryRun
+        there is none that would tell.
         """
         looked, uid = task.looked, task.desired.uid
         is_known = task.recorded is not None and task.recorded.id is not None
         # The finalizer tells of a write whose end nobody recorded, here or, without any status,
         # anywhere.
         is_tried = task.recorded is not None or not looked.resource.status.instances
-        may_be_known = looked.has_finalizer and is_tried
+        may_be_known = (looked.has_finalizer and is_tried) or task.site.is_dry_run
         if is_known or may_be_known or self._sightings.was_listed(task.site.key, uid):
             return await task.grafana.read(lambda client: client.get_data_source(uid))
         return None
@@ -141,7 +142,7 @@ class DataSourceReconciler:
             return None
         listed = await task.grafana.read(lambda client: client.list_data_sources())
         resource, uid = task.looked.resource, task.desired.uid
-        return self._defaults.judge(resource, task.site.key, uid, listed)
+        return await self._defaults.judge(resource, task.site.key, uid, listed)
 
     # --- what does not exist
 
@@ -150,7 +151,7 @@ class DataSourceReconciler:
         is_ours = is_pending(task.looked, task.recorded, desired)
         if resource.spec.drift_policy is DriftPolicy.REPORT and not is_ours:
             raise drift_detected("others deleted the data source")
-        require_first(resource, desired.uid, self._rivals(task))
+        await self._require_turn(task)
         if task.site.is_dry_run:
             return _would(task, "create the data source")
         await task.looked.claim(self._resources)
@@ -179,16 +180,17 @@ class DataSourceReconciler:
             case _:
                 return Deferred(task.grafana.spacing.delay(uid))
 
-    def _rivals(self, task: _Task) -> list[DataSource]:
-        """Other resources that want the same data source, and may get it."""
-        ours, key = task.looked.resource.metadata, task.site.key
-        return [
-            other
-            for other in self._peers.with_uid(task.desired.uid)
-            if (other.metadata.namespace, other.metadata.name) != (ours.namespace, ours.name)
-            and key in self._targets.keys_of(other)
-            and not is_stalled(other.recorded(key))
-        ]
+    async def _require_turn(self, task: _Task) -> None:
+        """Create only what is ours to create; what we had before is, and its name with it."""
+        resource, desired, key = task.looked.resource, task.desired, task.site.key
+        rivals = await self._contest.for_uid(desired.uid, key)
+        require_first(resource, desired.uid, rivals, key)
+        if task.recorded is None or task.recorded.id is None:
+            await self._require_name(task)
+
+    async def _require_name(self, task: _Task) -> None:
+        rivals = await self._contest.for_name(task.desired.name, task.site.key)
+        require_first_for_name(task.looked.resource, task.desired, rivals)
 
     # --- what exists
 
@@ -201,6 +203,9 @@ class DataSourceReconciler:
             policy=resource.spec.adoption_policy,
             may_adopt=task.site.may_adopt,
         )
+        if is_adopted:
+            rivals = await self._contest.for_adoption(state.uid, task.site.key)
+            require_first(resource, state.uid, rivals, task.site.key)
         if not task.site.is_dry_run:
             await task.looked.claim(self._resources)
         situation = Situation(
@@ -221,6 +226,8 @@ class DataSourceReconciler:
         desired, spacing = task.desired, task.grafana.spacing
         if delay := spacing.delay_after_start(desired.uid):
             return Deferred(delay)
+        if desired.name != state.name and action is not Action.DRIFT_CORRECTED:
+            await self._require_name(task)
         body = update_body(desired, state, adopting=action is Action.ADOPTED)
         try:
             written = await task.grafana.write(
@@ -250,8 +257,10 @@ class DataSourceReconciler:
         way = await self._names.resolve(desired, state, grafana)
         if isinstance(way, ReconcileError):
             raise way
+        if way is None and isinstance(error, errors.AlreadyExists):
+            return Deferred(grafana.spacing.delay(desired.uid))
         if way is None:
-            raise explain(error, desired) from None
+            raise explain(error) from None
         body = update_body(replace(desired, name=way), state, adopting=action is Action.ADOPTED)
         await grafana.write(desired.uid, lambda c: c.update_data_source(state.id, body))
         return Deferred(grafana.spacing.delay(desired.uid))

@@ -9,27 +9,27 @@ from ..api.reasons import Reason
 from ..errors import STALLED_RECHECK_SECONDS, Stalled
 from ..payload.datasource import DesiredDataSource
 from ..payload.identity import Owner, read_mark
-from .claims import seniority
+from .claims import named, seniority
+from .contest import Contest
 from .peers import Peers
-from .targets import Targets
 
 
 class Defaults:
     """Decides claims of `isDefault: true`: the present holder, then the oldest, then by name."""
 
-    def __init__(self, peers: Peers, targets: Targets, owner_ids: frozenset[str]) -> None:
+    def __init__(self, peers: Peers, contest: Contest, owner_ids: frozenset[str]) -> None:
         """Prepare.
 
         Args:
             peers: the other resources.
-            targets: where they live.
+            contest: knows who is in the running.
             owner_ids: ours, and former ones of ours.
         """
         self._peers = peers
-        self._targets = targets
+        self._contest = contest
         self._owner_ids = owner_ids
 
-    def judge(
+    async def judge(
         self, resource: DataSource, instance: InstanceKey, uid: str, listed: list[DataSourceState]
     ) -> Stalled | None:
         """Why `resource`, which is not the default now, may not become it; None where it may.
@@ -49,9 +49,10 @@ class Defaults:
             mark = read_mark(holder)
             if mark is not None and (whose := self._claim_behind(mark)):
                 return _conflict(f"{whose} holds it")
-        first = min(self._claimants(instance), key=seniority, default=resource)
+        rivals = await self._contest.for_default(instance)
+        first = min([resource, *rivals], key=seniority)
         if seniority(first) < seniority(resource):
-            return _conflict(f"{_named(first)} is older and claims it, too")
+            return _conflict(f"{named(first)} is older and claims it, too")
         return None
 
     def _claim_behind(self, mark: Owner | str) -> str:
@@ -67,21 +68,10 @@ class Defaults:
             stays = bool(owner.spec.is_default) and not owner.metadata.deletion_timestamp
         return f"GrafanaDataSource {mark.namespace}/{mark.name}" if stays else ""
 
-    def _claimants(self, instance: InstanceKey) -> list[DataSource]:
-        return [
-            other
-            for other in self._peers.wanting_default()
-            if instance in self._targets.keys_of(other)
-        ]
-
 
 def give_way(desired: DesiredDataSource) -> DesiredDataSource:
     """The same, not as default."""
     return replace(desired, is_default=False)
-
-
-def _named(resource: DataSource) -> str:
-    return f"GrafanaDataSource {resource.metadata.namespace}/{resource.metadata.name}"
 
 
 def _conflict(why: str) -> Stalled:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..api.datasource import DriftPolicy, SyncStatus
 from ..api.grafana_json import DataSourceState
-from ..api.reasons import STALLED_REASONS, ConditionStatus, Reason
+from ..api.reasons import ConditionStatus, Reason
 from ..errors import STALLED_RECHECK_SECONDS, Stalled
 from ..payload.datasource import DesiredDataSource
 from ..payload.diff import StoreTraits, describe_difference, diff
@@ -95,15 +95,6 @@ def is_undone(recorded: SyncStatus | None) -> bool:
     return recorded.synced is ConditionStatus.FALSE and recorded.reason not in (
         Reason.DRIFT_DETECTED,
         Reason.DEFAULT_CONFLICT,
-    )
-
-
-def is_stalled(recorded: SyncStatus | None) -> bool:
-    """Whether it waits for a person."""
-    return (
-        recorded is not None
-        and recorded.synced is ConditionStatus.FALSE
-        and recorded.reason in STALLED_REASONS
     )
 
 

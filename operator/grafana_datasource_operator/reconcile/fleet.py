@@ -25,6 +25,7 @@ class Member:
         adopters: who may take over there what nobody owns.
         mode: whether Grafana is written.
         is_leaving: it is being deleted: nothing new begins there.
+        is_suspended: it is left alone for as long as somebody wants that.
         problem: why nothing can be done there now; "" where something can.
         connection: to its Grafana. There may be one beside a problem: for cleaning up, credentials
             that were read serve even where their Secret is gone.
@@ -36,6 +37,7 @@ class Member:
     adopters: Admission = field(default_factory=Admission)
     mode: Mode = Mode.ENFORCE
     is_leaving: bool = False
+    is_suspended: bool = False
     problem: str = ""
     connection: GrafanaInstance | None = None
 

@@ -1,6 +1,7 @@
 """One look at a GrafanaInstance: open its connection, and tell whether it can be used."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -9,7 +10,7 @@ from ..api.instance import Instance, InstanceSpec, parse_instance
 from ..api.model import Json
 from ..api.names import FINALIZER, FORCE_DELETE, InstanceKey, ObjectKey
 from ..api.reasons import Reason
-from ..errors import ReconcileError, Stalled
+from ..errors import STALLED_RECHECK_SECONDS, ReconcileError, Stalled
 from ..grafana.connection import InvalidTlsError
 from ..grafana.instance import GrafanaInstance
 from ..kube.contents import ContentReader
@@ -96,8 +97,7 @@ class InstanceController:
                 " who runs the operator to add it to GDSO_INSTANCE_NAMESPACES",
             )
         if instance.spec.suspend:
-            self._connections.close(instance.key)
-            self._fleet.put(_member(instance, "is suspended", None))
+            self._pause(instance)
             return Paused()
         try:
             connection = await self._connect(instance)
@@ -111,6 +111,10 @@ class InstanceController:
             await self._resources.add_finalizer(raw)
         self._fleet.put(_member(instance, "", connection))
         return _outcome_of(connection)
+
+    def _pause(self, instance: Instance) -> None:
+        self._connections.close(instance.key)
+        self._fleet.put(_member(instance, "is suspended", None))
 
     async def _connect(self, instance: Instance) -> GrafanaInstance:
         contents = await Contents.read(self._contents, instance)
@@ -132,10 +136,11 @@ class InstanceController:
             and instance.spec.deletion_policy is DeletionPolicy.DELETE
             and instance.metadata.annotations.get(FORCE_DELETE) != "true"
         )
-        if FINALIZER in instance.metadata.finalizers and not stays:
-            await self._resources.remove_finalizer(raw)
-            return Verdict("Released", Again())
-        if FINALIZER not in instance.metadata.finalizers:
+        is_held = FINALIZER in instance.metadata.finalizers
+        if not (is_held and stays):
+            self._close_to_new_users(instance)
+            if is_held:
+                await self._resources.remove_finalizer(raw)
             return Verdict("Released", Again())
         await self._keep_for_users(instance)
         names = ", ".join(f"{key.namespace}/{key.name}" for key in users[:3])
@@ -145,10 +150,21 @@ class InstanceController:
             f"still used by GrafanaDataSource {names}{more}: delete them, or point them to another"
             " instance; to let go of them as they are, set spec.deletionPolicy: Orphan",
         )
-        return self._verdict(instance, outcome)
+        verdict = self._verdict(instance, outcome)
+        # Who turns out never to have been admitted gives up nothing that would tell us.
+        return replace(verdict, again=Again(after=STALLED_RECHECK_SECONDS))
+
+    def _close_to_new_users(self, instance: Instance) -> None:
+        """It may stay for as long as others hold it back."""
+        connection = self._connections.present(instance.key)
+        problem = "" if connection else "is being deleted"
+        self._fleet.put(_member(instance, problem, connection))
 
     async def _keep_for_users(self, instance: Instance) -> None:
-        """Its users can be cleaned up as long as its Grafana can be asked."""
+        """Its users can be cleaned up as long as its Grafana can, and may, be asked."""
+        if instance.spec.suspend:
+            self._pause(instance)
+            return
         connection = self._connections.present(instance.key)
         problem = ""
         try:
@@ -159,9 +175,9 @@ class InstanceController:
 
     async def _refuse(self, key: InstanceKey, raw: Json, error: ValidationError) -> Verdict:
         """The installed CRD let through what these models do not know."""
-        self._fleet.put(Member(key, problem="cannot be used (InvalidSpec)"))
-        kept = {k: v for k, v in raw.get("spec", {}).items() if (k, v) == _ORPHAN}
-        instance = parse_instance({**raw, "spec": {"url": "unreadable", "auth": {}, **kept}})
+        instance = _without_spec(raw)
+        present = self._connections.present(key)
+        self._fleet.put(_member(instance, "cannot be used (InvalidSpec)", present))
         if instance.metadata.deletion_timestamp:
             return await self._delete(instance, raw)
         failure = unreadable(error)
@@ -182,6 +198,12 @@ class InstanceController:
         )
 
 
+def _without_spec(raw: Json) -> Instance:
+    """As much of an instance with an unreadable spec as its status and its deletion need."""
+    kept = {k: v for k, v in raw.get("spec", {}).items() if (k, v) == _ORPHAN}
+    return parse_instance({**raw, "spec": {"url": "http://unreadable", "auth": {}, **kept}})
+
+
 def _member(instance: Instance, problem: str, connection: GrafanaInstance | None) -> Member:
     home = instance.metadata.namespace
     return Member(
@@ -191,6 +213,7 @@ def _member(instance: Instance, problem: str, connection: GrafanaInstance | None
         adopters=admission_of(instance.spec.allowed_adopters, home),
         mode=instance.spec.mode,
         is_leaving=instance.metadata.deletion_timestamp is not None,
+        is_suspended=bool(instance.spec.suspend),
         problem=problem,
         connection=connection,
     )

@@ -13,7 +13,7 @@ from ..api.instance import Tls as TlsSpec
 from ..api.reasons import Reason
 from ..api.references import SecretKeyRef
 from ..api.secret import SecretContent
-from ..errors import Retrying
+from ..errors import Retrying, invalid_spec
 from ..grafana.connection import ConnectionSettings, Tls
 from ..grafana.credentials import Credentials, Token, UserPassword
 from ..kube.contents import ContentReader
@@ -75,6 +75,7 @@ class Contents:
 
         Raises:
             Retrying: WaitingForSecret.
+            Stalled: InvalidSpec, where the schema let none through.
         """
         if (ref := auth.token_secret_ref) is not None:
             token = self._secret("spec.auth.tokenSecretRef", ref.name, ref.key)
@@ -84,7 +85,9 @@ class Contents:
             user = self._secret(path, basic.name, basic.username_key)
             password = self._secret(path, basic.name, basic.password_key)
             return UserPassword(user.get_secret_value(), password)
-        raise ValueError("the schema let an instance without credentials through")
+        raise invalid_spec(
+            "spec.auth", "exactly one of tokenSecretRef, basicAuthSecretRef must be set"
+        )
 
     def settings(self, spec: InstanceSpec) -> ConnectionSettings:
         """How to reach it.

@@ -17,5 +17,8 @@ class Peers(Protocol):
     def with_uid(self, uid: str) -> list[DataSource]:
         """Resources that are not being deleted and want this uid."""
 
+    def with_name(self, name: str) -> list[DataSource]:
+        """Resources that are not being deleted and want this display name."""
+
     def wanting_default(self) -> list[DataSource]:
         """Resources that are not being deleted and want to be the default of an organization."""

@@ -100,18 +100,21 @@ class DataSourceRemover:
         if state is None:
             return _GONE
         claimant = self._ownership.claimant(resource, resource.recorded(key))
-        return (connection, state) if judge_claim(state, claimant) is Claim.OURS else _NOT_OURS
+        if judge_claim(state, claimant) is not Claim.OURS:
+            return _NOT_OURS
+        member = self._fleet.get(key)
+        if member is not None and member.mode is Mode.DRY_RUN:
+            raise _blocked(f"GrafanaInstance {key} is in mode DryRun: nothing is written")
+        return connection, state
 
     async def _connection(self, looked: Looked, key: InstanceKey) -> GrafanaInstance | Released:
         """The connection to clean up over, or why there is nothing to clean up any more."""
         member = self._fleet.get(key)
         if member is None:
             return await self._without_instance(looked, key)
-        if member.connection is not None and member.mode is Mode.DRY_RUN:
-            raise _blocked(f"GrafanaInstance {key} is in mode DryRun: nothing is written")
         if member.connection is not None:
             return member.connection
-        if await self._is_lost(looked):
+        if not member.is_suspended and await self._is_lost(looked):
             return Released(
                 Action.ORPHANED,
                 f"Left the data source in Grafana: GrafanaInstance {key} {member.problem}, and the"
@@ -127,7 +130,7 @@ class DataSourceRemover:
                 "the operator's settings name no Grafana any more; ask who runs the operator to set"
                 " GDSO_GRAFANA_URL"
             )
-        if await self._instances.get(key.namespace, key.name) is not None:
+        if await self._instances.exists(key.namespace, key.name):
             raise _blocked(
                 f"GrafanaInstance {key} is out of the operator's sight; ask who runs the operator"
                 " to watch its namespace"

@@ -67,7 +67,7 @@ class Targets:
             Retrying: WaitingForInstance.
             Stalled: InstanceNotAllowed; in another namespace also where it does not exist.
         """
-        if not await self._is_admitted(key, resource):
+        if not await self.admits(key, resource):
             raise _denied(key, resource)
         member = self.fleet.get(key)
         if member is None:
@@ -79,6 +79,18 @@ class Targets:
             raise _waiting(f"{_described(key)} {member.problem}")
         return member
 
+    async def admits(self, key: InstanceKey, resource: DataSource) -> bool:
+        """Whether the resource may use the instance, or be told that it is missing.
+
+        That is told of the default instance, and of one in the resource's own namespace.
+        """
+        namespace, spec = resource.metadata.namespace, resource.spec
+        member = self.fleet.get(key)
+        if member is None:
+            names_none = spec.instance_ref is None and spec.instance_selector is None
+            return names_none or key.namespace == namespace
+        return await member.users.admits(namespace, self.read_labels)
+
     async def may_adopt(self, member: Member, namespace: str) -> bool:
         """Whether a resource in `namespace` may take over what nobody owns there."""
         return await member.adopters.admits(namespace, self.read_labels)
@@ -88,16 +100,7 @@ class Targets:
 
         Where the resource lives already, it is told that it may no longer.
         """
-        return resource.recorded(key) is not None or await self._is_admitted(key, resource)
-
-    async def _is_admitted(self, key: InstanceKey, resource: DataSource) -> bool:
-        """A missing instance that is the default, or in our namespace, is told to be missing."""
-        namespace, spec = resource.metadata.namespace, resource.spec
-        member = self.fleet.get(key)
-        if member is None:
-            names_none = spec.instance_ref is None and spec.instance_selector is None
-            return names_none or key.namespace == namespace
-        return await member.users.admits(namespace, self.read_labels)
+        return resource.recorded(key) is not None or await self.admits(key, resource)
 
 
 def _described(key: InstanceKey) -> str:

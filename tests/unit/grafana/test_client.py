@@ -18,6 +18,7 @@ from grafana_datasource_operator.grafana.capabilities import Capability
 from grafana_datasource_operator.grafana.client import GrafanaClient
 from grafana_datasource_operator.grafana.credentials import Credentials, TokenFile, UserPassword
 from tests.canary import find_leaks
+from tests.servers.echo import EchoServer
 from tests.unit.grafana.wire import TOKEN, Answering, Wire, answer, client_on, data_source, page
 
 _TRANSCRIPTS = Path(__file__).parents[2] / "contract" / "transcripts"
@@ -426,6 +427,16 @@ async def test_json_of_something_else_is_an_answer_of_no_grafana(name: str, cont
     assert "check the URL" in failure.message
 
 
+async def test_only_a_check_of_health_may_take_longer_than_the_connection_s_time() -> None:
+    wire = Wire(_new_server)
+    async with client_on(wire, timeout=3.0) as client:
+        await client.get_data_source("prom-a")
+        await client.check_health("prom-a", 7)
+    limits = [wire.requests[at].extensions["timeout"] for at in (0, -1)]
+    assert [limit["read"] for limit in limits] == [3.0, None]
+    assert [limit["connect"] for limit in limits] == [3.0, 3.0]
+
+
 async def test_health_and_resources_are_answered_whatever_they_say() -> None:
     sick = {"status": "ERROR", "message": "connection refused"}
     async with client_on(_with_uid_routes(lambda _: answer(400, sick))) as client:
@@ -453,20 +464,30 @@ async def test_a_redirect_is_not_followed(call: Call, status: int) -> None:
     assert {request.url.host for request in wire.requests} == {"grafana.example"}
 
 
-async def test_proxies_and_netrc_of_the_environment_are_not_used(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+async def test_proxies_of_the_environment_are_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch, echo: EchoServer
 ) -> None:
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(variable, "http://127.0.0.1:1")
-        monkeypatch.setenv(variable.lower(), "http://127.0.0.1:1")
+        monkeypatch.setenv(variable, echo.url)
+        monkeypatch.setenv(variable.lower(), echo.url)
+    for url in ("http://grafana.invalid", "https://grafana.invalid"):
+        async with client_on(None, url=url) as client:
+            with pytest.raises(errors.Unreachable, match="host is unknown"):
+                await client.get_org_id()
+    assert echo.received == []
+
+
+async def test_netrc_of_the_environment_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine grafana.example login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     wire = Wire(_new_server)
-    for url in ("http://grafana.example", "https://grafana.example"):
-        async with client_on(wire, url=url) as client:
-            assert await client.get_org_id() == 3
-    assert [r.headers["Authorization"] for r in wire.requests] == [f"Bearer {TOKEN}"] * 2
+    # Without a token to send there is room for other credentials.
+    async with client_on(wire, credentials=TokenFile(tmp_path / "missing")) as client:
+        assert await client.get_org_id() == 3
+    assert "Authorization" not in wire.requests[0].headers
 
 
 # --- headers of the settings --------------------------------------------------------------------
@@ -644,6 +665,18 @@ async def test_a_message_that_holds_no_secret_is_left_alone_also_by_blanked_ones
     wire = Wire(lambda _: answer(400, {"message": "invalid URL"}))
     failure = await _failure(lambda c: c.create_data_source(_body(blank="", other="x9x9x9")), wire)
     assert '"invalid URL"' in failure.message
+
+
+@_every_call
+async def test_a_closed_client_says_so(call: Call) -> None:
+    wire = Wire(_new_server)
+    client = client_on(wire)
+    await client.ask_capabilities()
+    await client.close()
+    asked = len(wire.requests)
+    with pytest.raises(errors.Closed, match="has been closed"):
+        await call(client)
+    assert len(wire.requests) == asked
 
 
 # --- metrics ------------------------------------------------------------------------------------

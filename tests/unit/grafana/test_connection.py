@@ -65,6 +65,10 @@ def test_several_cas_are_trusted_whatever_is_written_around_them() -> None:
     assert len(_built(Tls(ca_pem=bundle)).get_ca_certs()) == 2
 
 
+def test_an_intermediate_ca_is_trusted_without_its_root() -> None:
+    assert _built(Tls(ca_pem=AUTHORITY.pem)).verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
 def test_a_client_certificate_does_not_change_whom_we_trust() -> None:
     context = _built(WITH_CLIENT)
     assert len(context.get_ca_certs()) > 50

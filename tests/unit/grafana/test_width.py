@@ -202,7 +202,7 @@ async def test_where_nobody_waits_nothing_is_learned() -> None:
     gate, server = Found(), Server(POSTGRESQL)
     for _ in range(500):
         await gate.write(server)
-    assert gate.width == 1
+        assert gate.width == 1
 
 
 @in_virtual_time
@@ -213,9 +213,16 @@ async def test_first_come_first_served() -> None:
         async with gate.place() as measure:
             served.append(number)
             await measure(server.write())
+            # By now the width may have grown: that place is for who has waited longest.
+            await asyncio.sleep(0.01)
 
-    await asyncio.gather(*(write(number) for number in range(300)))
-    assert served == list(range(300))
+    writes = []
+    for number in range(600):
+        writes.append(asyncio.create_task(write(number)))
+        await asyncio.sleep(0.004)
+    await asyncio.gather(*writes)
+    assert served == list(range(600))
+    assert gate.width > 1
 
 
 @in_virtual_time

@@ -60,14 +60,14 @@ def page(status: int, text: str = "<html>Bad gateway</html>") -> httpx.Response:
 
 
 def client_on(
-    wire: httpx.AsyncBaseTransport,
+    wire: httpx.AsyncBaseTransport | None,
     *,
     url: str = "http://grafana.example",
     credentials: Credentials | None = None,
     name: str = "unit",
     **settings: Any,
 ) -> GrafanaClient:
-    """A client whose network is `wire`; `settings` are those of the connection."""
+    """A client whose network is `wire` (None: the real one), with a connection of `settings`."""
     return GrafanaClient(
         ConnectionSettings(url, **settings),
         credentials or Token(SecretStr(TOKEN)),

@@ -254,6 +254,13 @@ def test_a_place_that_the_spec_leaves_no_room_for_is_refused(
     assert message == f"spec.valuesFrom[0].path: {path} cannot be set: {problem}"
 
 
+def test_a_place_without_room_is_refused_though_there_is_no_value_for_it_yet() -> None:
+    absent = value_from("/jsonData/a/b", secret_key("gone", "k", optional=True))
+    assert "neither a map nor a list" in _invalid(absent, jsonData={"a": "text"})
+    with pytest.raises(Stalled):
+        check_values_from(_spec(absent, jsonData={"a": "text"}))
+
+
 @pytest.mark.parametrize("source", [_FROM_SECRET, secret_key("gone", "k", optional=True)])
 @pytest.mark.parametrize(
     ("one", "other"),

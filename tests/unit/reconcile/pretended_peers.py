@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from grafana_datasource_operator.api.datasource import DataSource
-from grafana_datasource_operator.payload.datasource import uid_of
+from grafana_datasource_operator.payload.datasource import plain_name, uid_of
 
 
 class PretendedPeers:
@@ -24,6 +24,9 @@ class PretendedPeers:
 
     def with_uid(self, uid: str) -> list[DataSource]:
         return [one for one in self.present if uid_of(one) == uid]
+
+    def with_name(self, name: str) -> list[DataSource]:
+        return [one for one in self.present if plain_name(one.metadata, one.spec) == name]
 
     def wanting_default(self) -> list[DataSource]:
         return [one for one in self.present if one.spec.is_default]

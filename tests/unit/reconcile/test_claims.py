@@ -5,12 +5,16 @@ from typing import Any
 import pytest
 
 from grafana_datasource_operator.api.datasource import AdoptionPolicy
-from grafana_datasource_operator.api.names import OWNER_KEY
+from grafana_datasource_operator.api.names import FROM_SETTINGS, OWNER_KEY, InstanceKey
 from grafana_datasource_operator.api.reasons import Reason
 from grafana_datasource_operator.errors import STALLED_RECHECK_SECONDS, Stalled
 from grafana_datasource_operator.payload.identity import Claimant
-from grafana_datasource_operator.reconcile.claims import is_adoption, require_first
-from tests.unit.builders import OWNER, UID, resource, state
+from grafana_datasource_operator.reconcile.claims import (
+    is_adoption,
+    require_first,
+    require_first_for_name,
+)
+from tests.unit.builders import OWNER, UID, desired_of, resource, state
 from tests.unit.reconcile.pretended_peers import PretendedPeers
 
 PEERS = PretendedPeers(resource(name="loki"))
@@ -185,14 +189,48 @@ EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 )
 def test_of_several_that_want_a_uid_the_oldest_goes_first_then_by_name(other: Any) -> None:
     ours = resource(name="m", creationTimestamp=LATE)
-    require_first(resource(**other), UID, [ours])
+    require_first(resource(**other), UID, [ours], FROM_SETTINGS)
+    younger = resource(name="y", creationTimestamp=LATE)
     with pytest.raises(Stalled) as refused:
-        require_first(ours, UID, [resource(name="y", creationTimestamp=LATE), resource(**other)])
+        require_first(ours, UID, [younger, resource(**other)], FROM_SETTINGS)
     assert refused.value.reason is Reason.OWNERSHIP_CONFLICT
     assert refused.value.retry_after == STALLED_RECHECK_SECONDS
     named = f"{other.get('namespace', 'monitoring')}/{other['name']}"
-    assert f"GrafanaDataSource {named} is older" in refused.value.message
+    assert f'GrafanaDataSource {named} has the uid "{UID}", too,' in refused.value.message
+
+
+def test_who_had_a_data_source_before_goes_before_older_ones() -> None:
+    recorded = {"instances": [{"namespace": "-", "name": "default", "id": 7}]}
+    had_it = resource(name="z", creationTimestamp=LATE, status=recorded)
+    older = resource(name="a", creationTimestamp=EARLY)
+    require_first(had_it, UID, [older], FROM_SETTINGS)
+    with pytest.raises(Stalled):
+        require_first(older, UID, [had_it], FROM_SETTINGS)
+    require_first(older, UID, [had_it], InstanceKey("grafana", "another"))
+
+
+def test_of_several_that_want_a_name_the_oldest_goes_first() -> None:
+    older = resource(name="z", creationTimestamp=EARLY)
+    ours = resource(name="a", creationTimestamp=LATE)
+    require_first_for_name(older, desired_of(name="Loki"), [ours])
+    with pytest.raises(Stalled) as refused:
+        require_first_for_name(ours, desired_of(name="Loki"), [older])
+    assert refused.value.reason is Reason.NAME_CONFLICT
+    assert 'GrafanaDataSource monitoring/z is older and wants the name "Loki"' in (
+        refused.value.message
+    )
+
+
+def test_a_former_owner_id_is_told_how_to_become_ours_again() -> None:
+    with pytest.raises(Stalled, match="GDSO_OWNER_ID_ACCEPT"):
+        is_adoption(
+            state(jsonData={OWNER_KEY: f"former/{OWNER.namespace}/{OWNER.name}"}),
+            Claimant(OWNER, None),
+            PretendedPeers(),
+            policy=IF_UNOWNED,
+            may_adopt=True,
+        )
 
 
 def test_without_rivals_everybody_is_first() -> None:
-    require_first(resource(), UID, [])
+    require_first(resource(), UID, [], FROM_SETTINGS)
