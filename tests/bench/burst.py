@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from tests.bench.measurements import bulk, make_secret, raw_body
+from tests.bench.neighbours import make_instance
 from tests.bench.stage import Stage
 from tests.integration.metrics import total
+from tests.servers.target import Target
 
 COUNT = 300
 _WIDTHS = (1, 2, 4, 8)
@@ -23,9 +26,10 @@ class RawRate:
 
 @dataclass(frozen=True)
 class Burst:
-    """The operator's rate, and those of the bare client."""
+    """The operator's rates, with the ceiling of one write and of four, and the bare client's."""
 
-    per_second: float
+    with_one: float
+    with_four: float
     failed: int
     raw: list[RawRate]
 
@@ -36,17 +40,36 @@ class Burst:
     @property
     def ratio(self) -> float:
         """1 is as fast as the best width; below is slower."""
-        return self.per_second / self.best.per_second
+        return self.with_four / self.best.per_second
 
 
 async def burst(stage: Stage) -> Burst:
-    """The operator's turn comes in the middle, against drift."""
+    """The operator's turns come in the middle, against drift; each organization is empty."""
     await make_secret(stage, "auth", "a-secret-value")
-    raw = [await _raw_rate(stage, width) for width in _WIDTHS[:2]]
-    seconds = await bulk(stage, "burst", COUNT)
-    failed = total(stage.operator, "gdso_grafana_requests_total", method="POST", code="500")
-    raw += [await _raw_rate(stage, width) for width in _WIDTHS[2:]]
-    return Burst(COUNT / seconds, int(failed), raw)
+    with ExitStack() as targets:
+        for ceiling in (1, 4):
+            target = targets.enter_context(closing(Target(stage.grafana)))
+            await make_instance(
+                stage,
+                f"ceiling-{ceiling}",
+                target,
+                maxConcurrentRequests=ceiling,
+                url=stage.grafana.url,
+            )
+        raw = [await _raw_rate(stage, width) for width in _WIDTHS[:2]]
+        with_one = await _our_rate(stage, 1)
+        with_four = await _our_rate(stage, 4)
+        raw += [await _raw_rate(stage, width) for width in _WIDTHS[2:]]
+        failed = total(stage.operator, "gdso_grafana_requests_total", method="POST", code="500")
+    return Burst(with_one, with_four, int(failed), raw)
+
+
+async def _our_rate(stage: Stage, ceiling: int) -> float:
+    instance = {"name": f"ceiling-{ceiling}"}
+    checks = {"enabled": False}
+    prefix = f"burst-{ceiling}"
+    seconds = await bulk(stage, prefix, COUNT, instanceRef=instance, healthCheck=checks)
+    return COUNT / seconds
 
 
 async def _raw_rate(stage: Stage, width: int) -> RawRate:

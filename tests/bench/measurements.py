@@ -74,14 +74,16 @@ async def raw_deletes(stage: Stage, prefix: str, count: int) -> None:
         await send(stage.raw_grafana, "DELETE", path, {})
 
 
-async def bulk(stage: Stage, prefix: str, count: int) -> float:
+async def bulk(stage: Stage, prefix: str, count: int, **spec: object) -> float:
     """Seconds from the first apply to the last Ready."""
     names = [f"{prefix}-{number}" for number in range(count)]
     gate = asyncio.Semaphore(_APPLIES_IN_FLIGHT)
 
     async def create(number: int) -> None:
         async with gate:
-            await send(stage.kube, "POST", stage.sources, resource_of(names[number], number))
+            await send(
+                stage.kube, "POST", stage.sources, resource_of(names[number], number, **spec)
+            )
 
     async with ReadyWatch(stage) as ready:
         started = time.monotonic()

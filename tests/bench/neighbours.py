@@ -10,6 +10,7 @@ from tests.bench.measurements import make_secret, resource_of
 from tests.bench.stage import NAMESPACE, Stage, send
 from tests.bench.watching import ReadyWatch
 from tests.servers.faults import requests_of
+from tests.servers.polling import eventually_async
 from tests.servers.target import Target
 
 CROWD = 200
@@ -34,13 +35,17 @@ async def neighbours(stage: Stage) -> Latency:
         )
         for name, target in (("healthy", healthy), ("hanging", hanging), ("dead", dead)):
             target.make_by_hand("first")
-            await _make_instance(stage, name, target)
+            await make_instance(stage, name, target)
         alone = await _samples(stage, "before")
         hanging.proxy.hang(_ABOUT_DATA_SOURCES)
         dead.proxy.refuse()
         crowds = [f"{name}-{number}" for name in ("hanging", "dead") for number in range(CROWD)]
         for name in crowds:
             await _make(stage, name, name.partition("-")[0], annotations=_FORCE_DELETE)
+        # What an outage costs at its beginning is told by the tests; this is what it costs after.
+        await eventually_async(
+            lambda: _told(stage, "dead"), lambda told: told == CROWD, 120, "the dead to be told"
+        )
         beside = await _samples(stage, "beside")
         for name in crowds:
             await send(stage.kube, "DELETE", f"{stage.sources}/{name}", {})
@@ -64,6 +69,18 @@ async def _samples(stage: Stage, prefix: str) -> list[float]:
     return taken
 
 
+async def _told(stage: Stage, instance: str) -> int:
+    """How many resources of an instance tell that it is gone."""
+    async with stage.kube.get(stage.sources) as answer:
+        found = (await answer.json())["items"]
+    return sum(
+        1
+        for raw in found
+        if raw["spec"]["instanceRef"]["name"] == instance
+        and raw["status"]["conditions"][0]["reason"] == "GrafanaUnreachable"
+    )
+
+
 async def _make(
     stage: Stage, name: str, instance: str, annotations: dict[str, str] | None = None
 ) -> None:
@@ -72,7 +89,8 @@ async def _make(
     await send(stage.kube, "POST", stage.sources, body)
 
 
-async def _make_instance(stage: Stage, name: str, target: Target) -> None:
+async def make_instance(stage: Stage, name: str, target: Target, **spec: object) -> None:
+    """A GrafanaInstance for one organization."""
     await make_secret(stage, f"{name}-token", target.token)
     body = {
         "apiVersion": "gdso.dev/v1beta1",
@@ -82,6 +100,7 @@ async def _make_instance(stage: Stage, name: str, target: Target) -> None:
             "url": target.url,
             "orgId": target.org_id,
             "auth": {"tokenSecretRef": {"name": f"{name}-token", "key": "token"}},
+            **spec,
         },
     }
     await send(stage.kube, "POST", stage.sources.replace("datasources", "instances"), body)

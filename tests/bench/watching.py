@@ -27,7 +27,7 @@ class ReadyWatch:
 
     async def __aenter__(self) -> "ReadyWatch":
         started = asyncio.Event()
-        self._task = asyncio.create_task(self._watch(started))
+        self._task = asyncio.create_task(self._watch_on(started))
         self._task.add_done_callback(lambda _: self._news.set())
         await started.wait()
         return self
@@ -49,6 +49,11 @@ class ReadyWatch:
     async def wait_for(self, names: list[str]) -> float:
         """When the last of them was, in its first generation."""
         return max([await self.wait(name, 1) for name in names])
+
+    async def _watch_on(self, started: asyncio.Event) -> None:
+        """An apiserver ends a watch when it likes to; a new one begins with what there is."""
+        while True:
+            await self._watch(started)
 
     async def _watch(self, started: asyncio.Event) -> None:
         async with self._stage.kube.get(

@@ -59,6 +59,9 @@ class Engine:
         self._is_settled = is_settled
         self._population = Population()
         self._waiting_for_recovery: dict[Hashable, set[ObjectKey]] = {}
+        self._recovered: dict[Hashable, int] = {}
+        self.recoveries = 0
+        """How often any Grafana came back."""
 
     def observe(self, raw: Json, *, deleted: bool = False) -> None:
         """Take in one event of a watch."""
@@ -78,12 +81,20 @@ class Engine:
         for key in self.view.users_of(reference):
             self.want(key, Priority.DEPENDENCY)
 
-    def await_recovery(self, key: ObjectKey, of: Hashable) -> None:
-        """Look at `key` as soon as `of`, a Grafana, can be asked again."""
-        self._waiting_for_recovery.setdefault(of, set()).add(key)
+    def await_recovery(self, key: ObjectKey, of: Hashable, since: int | None = None) -> None:
+        """Look at `key` as soon as `of`, a Grafana, can be asked again.
+
+        That may have happened during the look, which began when `recoveries` was `since`.
+        """
+        if since is not None and self._recovered.get(of, 0) > since:
+            self.want(key, Priority.DEPENDENCY)
+        else:
+            self._waiting_for_recovery.setdefault(of, set()).add(key)
 
     def recover(self, of: Hashable) -> None:
         """A Grafana can be asked again."""
+        self.recoveries += 1
+        self._recovered[of] = self.recoveries
         for key in self._waiting_for_recovery.pop(of, set()):
             self.want(key, Priority.DEPENDENCY)
 

@@ -105,12 +105,12 @@ class Workers:
         raw = self._engine.view.get(key)
         if raw is None:
             return
-        started = time.monotonic()
+        started, recoveries = time.monotonic(), self._engine.recoveries
         result = "Failed"
         try:
             verdict = await self._look(key, raw)
             await self._store(key, raw, verdict)
-            self._schedule(key, verdict)
+            self._schedule(key, verdict, recoveries)
             result = verdict.result
             self._log(key, verdict, time.monotonic() - started)
         except (ConflictError, NotFoundError):
@@ -180,14 +180,14 @@ class Workers:
             if found.after is not None:
                 self._engine.checks.add_after(key, found.after, Priority.RESYNC)
 
-    def _schedule(self, key: ObjectKey, verdict: Verdict) -> None:
+    def _schedule(self, key: ObjectKey, verdict: Verdict, recoveries: int) -> None:
         again = verdict.again
         if self._engine.view.get(key) is None:
             return
         if verdict.check_after is not None:
             self._engine.checks.add_after(key, verdict.check_after, Priority.RESYNC)
         for grafana in again.on_recovery:
-            self._engine.await_recovery(key, grafana)
+            self._engine.await_recovery(key, grafana, since=recoveries)
         if again.backoff:
             self._engine.queue.back_off(key, Priority.DEPENDENCY)
             return

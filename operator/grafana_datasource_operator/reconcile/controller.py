@@ -45,6 +45,8 @@ _Found = tuple[Outcome, Again]
 
 _CLOSED_SECONDS = 1.0
 """Whatever took the place of a connection wants the look sooner; this is for when nothing did."""
+_AWAY_SECONDS = 60.0
+"""How often a resource that waits for a Grafana looks up what there is to tell of it."""
 SHORTEST_DEFERRAL_SECONDS = 0.001
 """What is left of a delay may be nothing but a rounding error."""
 
@@ -161,13 +163,22 @@ class DataSourceController:
             return _postponed()
         except (Unaskable, PermissionDenied) as error:
             if is_pending(looked, resource.recorded(key), desired):
-                return _failed(explain(error), resync, key)
+                return self._failed_at(key, explain(error), resync)
             return self._unseen(looked, key, explain(error), resync)
         except GrafanaError as error:
-            return _failed(explain(error), resync, key)
+            return self._failed_at(key, explain(error), resync)
         except ReconcileError as error:
-            return _failed(error, resync, key)
+            return self._failed_at(key, error, resync)
         return outcome, self._after(looked, key, outcome, resync)
+
+    def _failed_at(self, key: InstanceKey, error: ReconcileError, resync: Again) -> _Found:
+        """While Grafana is away one probe asks for all, and recovery wakes who waits."""
+        outcome, again = _failed(error, resync, key)
+        member = self._parts.fleet.get(key)
+        if member is None or member.connection is None or member.connection.trouble is None:
+            return outcome, again
+        after = _AWAY_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+        return outcome, Again(after=after, on_recovery=frozenset({key}))
 
     def _after(self, looked: Looked, key: InstanceKey, outcome: Outcome, resync: Again) -> Again:
         """When to look again after an answer, which is remembered as seen."""
@@ -244,7 +255,7 @@ class DataSourceController:
         except Closed:
             return _postponed()
         except (GrafanaError, ReconcileError) as error:
-            return _blocked(error, key)
+            return self._blocked(error, key)
         return outcome, _soon(outcome) if isinstance(outcome, Deferred) else Again()
 
     async def _may_hold(self, looked: Looked, key: InstanceKey) -> bool:
@@ -256,6 +267,16 @@ class DataSourceController:
         if recorded is not None and recorded.id is not None:
             return True
         return looked.has_finalizer and await self._parts.targets.admits(key, looked.resource)
+
+    def _blocked(self, error: GrafanaError | ReconcileError, key: InstanceKey) -> _Found:
+        failure = error if isinstance(error, ReconcileError) else explain(error)
+        _, again = self._failed_at(key, failure, Again(backoff=True))
+        outcome = NotSynced(
+            Reason.DELETION_BLOCKED,
+            f"{failure.reason}: {failure.message}. Retried for ever; to let go without Grafana,"
+            f" set the annotation {FORCE_DELETE}=true or spec.deletionPolicy: Orphan",
+        )
+        return outcome, again
 
     # --- what is told of it
 
@@ -349,17 +370,6 @@ def _failed(
     if error.retry_after is not None:
         return outcome, Again(after=error.retry_after, on_recovery=recovery)
     return outcome, Again(backoff=True, on_recovery=recovery)
-
-
-def _blocked(error: GrafanaError | ReconcileError, key: InstanceKey) -> tuple[NotSynced, Again]:
-    failure = error if isinstance(error, ReconcileError) else explain(error)
-    _, again = _failed(failure, Again(backoff=True), key)
-    outcome = NotSynced(
-        Reason.DELETION_BLOCKED,
-        f"{failure.reason}: {failure.message}. Retried for ever; to let go without Grafana,"
-        f" set the annotation {FORCE_DELETE}=true or spec.deletionPolicy: Orphan",
-    )
-    return outcome, again
 
 
 def _postponed() -> _Found:

@@ -158,6 +158,21 @@ async def test_those_that_wait_for_grafana_are_looked_at_once_when_it_is_back() 
 
 
 @in_virtual_time
+async def test_a_grafana_that_came_back_during_the_look_is_not_waited_for() -> None:
+    async with an_engine() as engine:
+        engine.observe(_raw())
+        await _wanted(engine)
+        since = engine.recoveries
+        engine.recover("other")
+        engine.await_recovery(_key(), "main", since)
+        assert await _wanted(engine) == []
+        engine.recover("main")
+        assert await _wanted(engine) == ["prometheus"]
+        engine.await_recovery(_key(), "main", since)
+        assert await _wanted(engine) == ["prometheus"]
+
+
+@in_virtual_time
 async def test_what_went_meanwhile_is_not_looked_at_when_grafana_is_back() -> None:
     async with an_engine() as engine:
         engine.observe(_raw())
