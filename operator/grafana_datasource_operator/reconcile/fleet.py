@@ -83,13 +83,13 @@ class Fleet:
         """Add a member, or replace what is known of it."""
         if self._members.get(member.key) != member:
             self._members[member.key] = member
-            self._on_change(member.key)
+            self._tell(member.key)
         self._know(member.key)
 
     def remove(self, key: InstanceKey) -> None:
         """The instance no longer exists."""
         if self._members.pop(key, None) is not None:
-            self._on_change(key)
+            self._tell(key)
         self._know(key)
 
     def expect(self, keys: Iterable[InstanceKey]) -> None:
@@ -104,6 +104,11 @@ class Fleet:
             await asyncio.wait_for(self._complete.wait(), COMPLETE_SECONDS)
         except TimeoutError:
             self._complete.set()
+
+    def _tell(self, key: InstanceKey) -> None:
+        """Until the fleet is complete, every look waits and finds the change by itself."""
+        if self._complete.is_set():
+            self._on_change(key)
 
     def _know(self, key: InstanceKey) -> None:
         self._unknown.discard(key)
