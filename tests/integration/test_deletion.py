@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.sandbox import Json, Sandbox, ready_of
-from tests.integration.specs import LOKI, secret_key, sends_headers
+from tests.integration.specs import LOKI, UNCHECKED, secret_key, sends_headers
 from tests.integration.standing import shared_sandbox as shared_sandbox
 from tests.integration.standing import standing_sandbox as standing_sandbox
 from tests.kstatus import find_condition
