@@ -45,6 +45,15 @@ class Place:
         return f"owner-{namespace}/{namespace}/{name}"
 
 
+def oldest_first(*raws: Json) -> list[str]:
+    """Names of resources of one namespace, in the order in which they come first."""
+
+    def seniority(raw: Json) -> tuple[str, str]:
+        return raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]
+
+    return [raw["metadata"]["name"] for raw in sorted(raws, key=seniority)]
+
+
 @contextmanager
 def open_places(
     kubernetes: KubernetesServer,

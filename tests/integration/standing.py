@@ -1,6 +1,7 @@
 """A sandbox with a running operator for all tests of a module: an operator takes seconds to start.
 
-A module takes both fixtures in by importing them under their own names; its tests use `shared`.
+A module takes both fixtures in by importing them under their own names; its tests use `shared`, or
+`shared_on_every_grafana`.
 """
 
 import secrets
@@ -55,6 +56,28 @@ def shared_sandbox(standing: Sandbox) -> Iterator[Sandbox]:
     yield standing
     standing.restore_proxies()
     standing.check_everywhere()
+
+
+@pytest.fixture(scope="module")
+def standing_on_every_grafana(
+    kubernetes_with_crds: KubernetesServer,
+    every_grafana: Grafana,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Sandbox]:
+    """In turn on every version of Grafana; lists are made each second."""
+    directory = tmp_path_factory.mktemp("standing")
+    with open_sandbox(kubernetes_with_crds, every_grafana, directory) as sandbox:
+        sandbox.grafana.post("datasources", json=_FIRST).raise_for_status()
+        sandbox.start_operator(GDSO_RESYNC_INTERVAL="1s")
+        yield sandbox
+
+
+@pytest.fixture
+def shared_on_every_grafana(standing_on_every_grafana: Sandbox) -> Iterator[Sandbox]:
+    """The same for one test, as `shared` is."""
+    yield standing_on_every_grafana
+    standing_on_every_grafana.restore_proxies()
+    standing_on_every_grafana.check_everywhere()
 
 
 _FIRST = {"name": "first of the organization", "type": "testdata", "access": "proxy"}

@@ -7,7 +7,9 @@ import pytest
 from tests.integration.metrics import total
 from tests.integration.sandbox import Json, Sandbox, ready_of
 from tests.integration.specs import LOKI, secret_key, sends_headers
+from tests.integration.standing import shared_on_every_grafana as shared_on_every_grafana
 from tests.integration.standing import shared_sandbox as shared_sandbox
+from tests.integration.standing import standing_on_every_grafana as standing_on_every_grafana
 from tests.integration.standing import standing_sandbox as standing_sandbox
 from tests.servers.echo import EchoServer
 from tests.servers.polling import eventually
@@ -48,9 +50,8 @@ def recorded(raw: Json) -> Json:
     return found
 
 
-def test_a_deletion_by_hand_is_undone_by_the_list_alone(sandbox_on_every_grafana: Sandbox) -> None:
-    sandbox = sandbox_on_every_grafana
-    sandbox.start_operator(GDSO_RESYNC_INTERVAL="1s")
+def test_a_deletion_by_hand_is_undone_by_the_list_alone(shared_on_every_grafana: Sandbox) -> None:
+    sandbox = shared_on_every_grafana
     sandbox.apply("deleted", {**LOKI, **BY_LIST_ONLY, "jsonData": {"maxLines": 10}})
     sandbox.apply("edited", {**LOKI, **BY_LIST_ONLY})
     before = recorded(sandbox.wait_ready("deleted"))
@@ -61,9 +62,8 @@ def test_a_deletion_by_hand_is_undone_by_the_list_alone(sandbox_on_every_grafana
     sandbox.wait_until("deleted", lambda raw: recorded(raw)["id"] != before["id"], "another id")
     held = sandbox.held(uid)
     assert held["jsonData"]["maxLines"] == 10
-    assert [w for w in sandbox.target.writes(mark) if w.startswith("POST")] == [
-        "POST /api/datasources"
-    ]
+    made = [w for w in sandbox.target.writes(mark) if w.startswith("POST")]
+    assert made == ["POST /api/datasources"]
     eventually(
         lambda: sandbox.held(sandbox.uid("edited"))["url"],
         lambda url: url == LOKI["url"],
@@ -113,11 +113,9 @@ def test_a_correction_is_one_write_one_event_and_one_count(
 
 
 def test_a_secret_changed_by_hand_is_sent_again_though_nothing_shows_it(
-    sandbox_on_every_grafana: Sandbox, echo: EchoServer
+    shared_on_every_grafana: Sandbox, echo: EchoServer
 ) -> None:
-    sandbox = sandbox_on_every_grafana
-    sandbox.start_operator()
-    sandbox.target.make_by_hand("first")
+    sandbox = shared_on_every_grafana
     sandbox.apply_secret("token", {"value": "the-right-token"})
     spec = {
         **sends_headers(echo.url, "X-Token"),
@@ -163,11 +161,9 @@ NO_DRIFT: dict[str, tuple[Json, Json]] = {
 }
 
 
-def test_what_is_no_drift_costs_no_write_and_stays(sandbox_on_every_grafana: Sandbox) -> None:
-    sandbox = sandbox_on_every_grafana
-    sandbox.start_operator(GDSO_RESYNC_INTERVAL="1s")
+def test_what_is_no_drift_costs_no_write_and_stays(shared_on_every_grafana: Sandbox) -> None:
+    sandbox = shared_on_every_grafana
     names = {case: f"no-drift-{number}" for number, case in enumerate(NO_DRIFT)}
-    # The first data source of an organization is forced to be its default; that is left so, too.
     for case, (spec, _) in NO_DRIFT.items():
         sandbox.apply(names[case], {**spec, **EVERY_SECOND})
     for case, (_, json_data) in NO_DRIFT.items():
@@ -185,8 +181,10 @@ def test_what_is_no_drift_costs_no_write_and_stays(sandbox_on_every_grafana: San
     held = {case: sandbox.held(sandbox.uid(name)) for case, name in names.items()}
     mark, kube = sandbox.proxy.mark(), sandbox.audit.mark()
     wait_for_looks(sandbox, *map(sandbox.uid, names.values()))
-    assert sandbox.target.writes(mark) == []
-    assert sandbox.kubernetes_writes(kube) == []
+    assert [writes_about(sandbox, sandbox.uid(name), mark) for name in names.values()] == [
+        [] for _ in names
+    ]
+    assert [w for name in names.values() for w in sandbox.writes_to(name, kube)] == []
     assert {case: sandbox.held(sandbox.uid(name)) for case, name in names.items()} == held
     for case in ("a key that Grafana writes", "another key that Grafana writes"):
         assert NO_DRIFT[case][1].items() <= held[case]["jsonData"].items()

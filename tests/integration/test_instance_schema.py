@@ -9,8 +9,8 @@ from tests.integration.sandbox import INSTANCE, Json, RefusedError, Sandbox
 from tests.integration.standing import open_sandbox
 from tests.kstatus import broken_rules
 from tests.servers.grafana import Grafana
-from tests.servers.kubernetes import KubernetesServer
 from tests.servers.kubectl import KubectlError
+from tests.servers.kubernetes import KubernetesServer
 
 TOKEN: Json = {"tokenSecretRef": {"name": "grafana"}}
 SMALL: Json = {"url": "https://grafana.example.com", "auth": TOKEN}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartGrafana
+from tests.integration.places import OWNER_KEY
 from tests.integration.sandbox import Json, Sandbox, ready_of
 from tests.integration.standing import open_sandbox
 from tests.servers.echo import EchoServer
@@ -110,6 +111,11 @@ def test_the_documented_steps_hand_over_a_data_source_that_keeps_working(
     sandbox.wait_for_event("prometheus", "Adopted")
     assert sandbox.held("prometheus")["readOnly"] is False
     migration.receives("the-password")
+    # The file still has it: it is set back, and corrected.
+    server.reload_datasources()
+    sandbox.request_reconcile("prometheus")
+    sandbox.wait_ready("prometheus")
+    assert OWNER_KEY in sandbox.held("prometheus")["jsonData"]
     migration.follow("5. Take it out of the file")
 
     server.stop()

@@ -4,11 +4,11 @@ import secrets
 
 import pytest
 
-from tests.integration.places import Place
+from tests.integration.places import Place, oldest_first
 from tests.integration.places import place as place
 from tests.integration.places import place_on_every_grafana as place_on_every_grafana
 from tests.integration.places import standing_places as standing_places
-from tests.integration.sandbox import Json, Sandbox, ready_of
+from tests.integration.sandbox import Sandbox, ready_of
 from tests.integration.specs import secret_key
 
 
@@ -59,20 +59,11 @@ def test_a_circle_that_was_cut_by_a_crash_ends_right_as_well(sandbox: Sandbox) -
     assert sandbox.held(sandbox.uid("b"))["name"] == "a"
 
 
-def ranked(*raws: Json) -> list[str]:
-    """Names of resources, the oldest first."""
-
-    def seniority(raw: Json) -> tuple[str, str]:
-        return raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]
-
-    return [raw["metadata"]["name"] for raw in sorted(raws, key=seniority)]
-
-
 def test_of_several_that_appear_at_once_the_oldest_gets_the_name_and_keeps_it(
     sandbox: Sandbox,
 ) -> None:
     spec = {"type": "loki", "url": "http://loki:1", "name": "Wanted"}
-    first, *others = ranked(*(sandbox.apply(name, spec) for name in ("d", "c", "b", "a")))
+    first, *others = oldest_first(*(sandbox.apply(name, spec) for name in ("d", "c", "b", "a")))
     operator = sandbox.start_operator()
     sandbox.wait_ready(first)
     for name in others:

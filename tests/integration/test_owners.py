@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.conftest import install_crds
 from tests.integration.patched_operator import with_constants
-from tests.integration.places import OWNER_KEY, Place
+from tests.integration.places import OWNER_KEY, Place, oldest_first
 from tests.integration.places import place as place
 from tests.integration.places import standing_places as standing_places
 from tests.integration.sandbox import Json, Sandbox, ready_of
@@ -33,13 +33,6 @@ def owner_of(held: Json) -> object:
 
 
 # --- several resources of one operator
-
-
-def oldest_first(*raws: Json) -> list[str]:
-    def seniority(raw: Json) -> tuple[str, str]:
-        return raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]
-
-    return [raw["metadata"]["name"] for raw in sorted(raws, key=seniority)]
 
 
 @dataclass(frozen=True)

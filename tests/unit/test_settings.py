@@ -38,6 +38,8 @@ def test_everything_has_a_default(load: Any) -> None:
     assert (settings.http_address, settings.resync_interval) == (":8080", 600)
     assert (settings.log_level, settings.log_format) == ("INFO", LogFormat.JSON)
     assert (settings.namespaces, settings.grafana_allowed_namespaces) == ((), ())
+    assert (settings.instance_namespaces, settings.owner_id_accept) == ((), ())
+    assert (settings.watched_namespaces, settings.default_instance) == ((), None)
     assert (settings.grafana_url, settings.owner_id, settings.grafana_org_id) == (None,) * 3
 
 
@@ -51,6 +53,12 @@ def test_everything_has_a_default(load: Any) -> None:
         ({"GDSO_HTTP_ADDRESS": "127.0.0.1:0"}, "http_address", "127.0.0.1:0"),
         ({"GDSO_HTTP_ADDRESS": "[::1]:8080"}, "http_address", "[::1]:8080"),
         ({"GDSO_OWNER_ID": "cluster-1.eu"}, "owner_id", "cluster-1.eu"),
+        ({"GDSO_OWNER_ID_ACCEPT": "old-1, old-2"}, "owner_id_accept", ("old-1", "old-2")),
+        ({"GDSO_OWNER_ID_ACCEPT": ""}, "owner_id_accept", ()),
+        ({"GDSO_INSTANCE_NAMESPACES": "a,b"}, "instance_namespaces", ("a", "b")),
+        ({"GDSO_DEFAULT_INSTANCE": "grafana/main"}, "default_instance", "grafana/main"),
+        ({"GDSO_DEFAULT_INSTANCE": "g/a.b-c.example"}, "default_instance", "g/a.b-c.example"),
+        ({"GDSO_DEFAULT_INSTANCE": ""}, "default_instance", None),
         ({"GDSO_OWNER_ID": ""}, "owner_id", None),
         ({"GDSO_RESYNC_INTERVAL": "1h30m"}, "resync_interval", 5400),
         ({"GDSO_RESYNC_INTERVAL": "0s"}, "resync_interval", 0),
@@ -121,6 +129,12 @@ def _refusal(load: Any, variables: dict[str, str]) -> str:
         ("GDSO_GRAFANA_URL", "http://[mistyped-value"),
         ("GDSO_GRAFANA_URL", "http://mistyped-value\n"),
         ("GDSO_GRAFANA_URL", "http://u:mistyped-value\u2100@grafana"),
+        ("GDSO_DEFAULT_INSTANCE", "mistyped-value"),
+        ("GDSO_DEFAULT_INSTANCE", "/mistyped-value"),
+        ("GDSO_DEFAULT_INSTANCE", "mistyped-value/"),
+        ("GDSO_DEFAULT_INSTANCE", "a/b/mistyped-value"),
+        ("GDSO_DEFAULT_INSTANCE", "mistyped.value/main"),
+        ("GDSO_DEFAULT_INSTANCE", "Mistyped-value/mistyped"),
         ("GDSO_GRAFANA_ORG_ID", "mistyped-value"),
         ("GDSO_GRAFANA_ORG_ID", "0"),
         ("GDSO_GRAFANA_ORG_ID", "-1"),
@@ -186,3 +200,31 @@ def test_every_setting_says_what_it_is_for() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+# --- the default instance -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("credential", [_TOKEN, _FILE, _BASIC, {}])
+def test_two_defaults_are_refused_by_their_names(load: Any, credential: dict[str, str]) -> None:
+    refusal = _refusal(load, {**GRAFANA, **credential, "GDSO_DEFAULT_INSTANCE": "a/secret-name"})
+    assert "GDSO_DEFAULT_INSTANCE" in refusal
+    assert "GDSO_GRAFANA_URL" in refusal
+    assert "set one of them" in refusal
+    assert "secret-value-1" not in refusal
+    assert "secret-name" not in refusal
+
+
+@pytest.mark.parametrize(
+    ("variables", "watched"),
+    [
+        ({}, ()),
+        ({"GDSO_NAMESPACES": "a,b"}, ("a", "b")),
+        ({"GDSO_NAMESPACES": "a,b", "GDSO_INSTANCE_NAMESPACES": "b,c"}, ("a", "b", "c")),
+        ({"GDSO_INSTANCE_NAMESPACES": "c"}, ()),
+    ],
+)
+def test_whatever_is_of_interest_is_watched(
+    load: Any, variables: dict[str, str], watched: tuple[str, ...]
+) -> None:
+    assert load(variables).watched_namespaces == watched

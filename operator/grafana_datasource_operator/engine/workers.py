@@ -150,9 +150,11 @@ class Workers:
         async with self._status_of(key):
             current = self._engine.view.get(key)
             if current is not None:
-                status = update(current.get("status", {}))
-                if status != current.get("status"):
-                    await self._resources[key.kind].patch_status(raw, status)
+                present = current.get("status", {})
+                status = update(present)
+                if status != present:
+                    looked_at = {**raw, "status": present}
+                    await self._resources[key.kind].patch_status(looked_at, status)
 
     def _status_of(self, key: ObjectKey) -> asyncio.Lock:
         """Held while status is read and written: a look and a check may end at a time."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote, urlsplit
 
 _BLOT = "…"
+_HOST_AND_PORT = re.compile(r"[\w.-]+:[0-9]+")
 _SHORT = 4
 """Values shorter than this are blotted out only as whole words: the letter `a` is in any text."""
 
@@ -26,13 +27,13 @@ def blot_out(text: str, values: Iterable[str]) -> str:
 
 
 def _parts(value: str) -> Iterable[str]:
-    """Of a URL: what Grafana repeats of it when it says what it could not reach."""
+    """Of a URL or `host:port`: what Grafana repeats of it when it says what it could not reach."""
     try:
-        url = urlsplit(value)
+        url = urlsplit(f"//{value}" if _HOST_AND_PORT.fullmatch(value) else value)
         host = url.hostname
     except ValueError:
         return ()
-    if not url.scheme or not host:
+    if not host:
         return ()
     address = url.netloc.rpartition("@")[2]
     return (address, host, *(unquote(part) for part in (url.username, url.password) if part))

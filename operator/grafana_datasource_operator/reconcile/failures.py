@@ -10,8 +10,8 @@ from ..payload.datasource import DesiredDataSource
 PERMISSION_RECHECK_SECONDS = 30.0
 
 READ_ONLY_WAY_OUT = (
-    "to hand it over, set editable: true there, let Grafana reload, take it out of the file, and"
-    " set spec.adoptionPolicy: IfUnowned; else choose another uid"
+    "to hand it over, set spec.adoptionPolicy: IfUnowned here and editable: true there, let Grafana"
+    " reload, and take it out of the file once this resource is Ready; else choose another uid"
 )
 """Without `editable: true` first, Grafana keeps what left the file read-only (measured)."""
 

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from grafana_datasource_operator.api.names import FINALIZER, ObjectKey
 from grafana_datasource_operator.engine.engine import Engine
-from grafana_datasource_operator.engine.queue import Priority
+from grafana_datasource_operator.engine.queue import LANE_WIDTH, Priority
 from grafana_datasource_operator.engine.view import Reference, View
 from tests.unit.builders import raw_resource
 from tests.unit.virtual_time import in_virtual_time, let_others_run
@@ -24,16 +24,22 @@ DELETED = "2026-01-02T03:04:05Z"
 
 
 def _references(raw: Json) -> list[Reference]:
-    return [Reference("Secret", "monitoring", name) for name in raw["spec"].get("secrets", [])]
+    spec = raw["spec"]
+    return [
+        *(Reference("Secret", "monitoring", name) for name in spec.get("secrets", [])),
+        *(Reference(KIND, "monitoring", name) for name in spec.get("others", [])),
+        *(Reference("uid", "", uid, is_contested=True) for uid in spec.get("uids", [])),
+    ]
 
 
 @asynccontextmanager
-async def an_engine(*, settled: bool = False) -> AsyncIterator[Engine]:
-    engine = Engine(View(_references), lambda _: settled)
+async def an_engine(*, settled: bool = False, **more: Any) -> AsyncIterator[Engine]:
+    engine = Engine(View(_references), lambda _: settled, **more)
     try:
         yield engine
     finally:
         engine.queue.close()
+        engine.checks.close()
         for key in list(engine.view):
             raw = engine.view.get(key)
             assert raw is not None
@@ -245,3 +251,131 @@ async def test_the_depth_of_the_queue_can_be_seen() -> None:
         await let_others_run()
         assert REGISTRY.get_sample_value("gdso_queue_depth") == 3
         await _wanted(engine)
+
+
+# --- contention and references ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["changed", "gone", "unreadable"])
+@in_virtual_time
+async def test_what_only_one_can_have_wakes_those_who_want_it_when_it_is_given_up(
+    way: str,
+) -> None:
+    async with an_engine() as engine:
+        for name in ("holder", "waiting", "other"):
+            engine.observe(_raw(name, spec={"uids": ["o" if name == "other" else "u"]}))
+        await _wanted(engine)
+        given_up = _raw("holder", version=2, generation=2, spec={"uids": ["new"]})
+        if way == "gone":
+            engine.observe(_raw("holder", version=2), deleted=True)
+            assert await _wanted(engine) == ["waiting"]
+        else:
+            engine.observe(given_up if way == "changed" else {**given_up, "spec": {}})
+            assert await _wanted(engine) == ["holder", "waiting"]
+
+
+@in_virtual_time
+async def test_what_is_only_referred_to_wakes_nobody_when_one_refers_to_it_no_more() -> None:
+    async with an_engine() as engine:
+        for name in ("a", "b"):
+            engine.observe(_raw(name, spec={"secrets": ["auth"]}))
+        await _wanted(engine)
+        engine.observe(_raw("a"), deleted=True)
+        assert await _wanted(engine) == []
+
+
+@in_virtual_time
+async def test_a_change_wakes_those_who_refer_to_it() -> None:
+    async with an_engine() as engine:
+        engine.observe(_raw("user", spec={"others": ["subject"]}))
+        await _wanted(engine)
+        engine.observe(_raw("subject"))
+        assert await _wanted(engine) == ["subject", "user"]
+        engine.observe(_raw("subject", version=2, status={"observedGeneration": 1}))
+        assert await _wanted(engine) == []
+        engine.observe(_raw("subject", version=2), deleted=True)
+        assert await _wanted(engine) == ["user"]
+
+
+@pytest.mark.parametrize("way", ["gone", "let go"])
+@in_virtual_time
+async def test_what_is_being_deleted_is_looked_at_when_a_user_lets_go_of_it(way: str) -> None:
+    async with an_engine() as engine:
+        leaving = {"deletionTimestamp": DELETED, "finalizers": [FINALIZER]}
+        engine.observe(_raw("leaving", **leaving))
+        engine.observe(_raw("staying"))
+        engine.observe(_raw("user", spec={"others": ["leaving", "staying"]}))
+        await _wanted(engine)
+        if way == "gone":
+            engine.observe(_raw("user"), deleted=True)
+        else:
+            # As our own write of status does, which is no change of what is wanted.
+            engine.remember(_raw("user", version=2, spec={"others": []}))
+        assert await _wanted(engine) == ["leaving"]
+
+
+# --- recovery -----------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_each_grafana_brings_back_its_own() -> None:
+    async with an_engine() as engine:
+        for name in ("a", "b", "both"):
+            engine.observe(_raw(name))
+        await _wanted(engine)
+        for name, grafanas in [("a", "1"), ("b", "2"), ("both", "12")]:
+            for grafana in grafanas:
+                engine.await_recovery(_key(name), grafana)
+        engine.recover("1")
+        assert sorted(await _wanted(engine)) == ["a", "both"]
+        engine.recover("3")
+        assert await _wanted(engine) == []
+        engine.recover("2")
+        assert sorted(await _wanted(engine)) == ["b", "both"]
+
+
+# --- goodbye ------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_whoever_wants_to_know_is_told_of_what_is_gone() -> None:
+    gone: list[ObjectKey] = []
+    async with an_engine(on_gone=gone.append) as engine:
+        engine.observe(_raw("a", deletionTimestamp=DELETED, finalizers=[FINALIZER]))
+        engine.observe(_raw("b"))
+        assert gone == []
+        engine.remember(_raw("a", version=2, deletionTimestamp=DELETED))
+        assert gone == [_key("a")]
+
+
+@in_virtual_time
+async def test_a_namesake_made_since_is_not_said_goodbye_to() -> None:
+    gone: list[ObjectKey] = []
+    async with an_engine(on_gone=gone.append) as engine:
+        engine.observe(_raw(uid="new", version=5))
+        engine.observe(_raw(version=4), deleted=True)
+        assert gone == []
+
+
+@in_virtual_time
+async def test_no_check_of_what_is_gone_is_left() -> None:
+    async with an_engine() as engine:
+        engine.observe(_raw())
+        await _wanted(engine)
+        engine.checks.add_after(_key(), 5, Priority.RESYNC)
+        engine.observe(_raw(), deleted=True)
+        await asyncio.sleep(60)
+        assert len(engine.checks) == 0
+
+
+@in_virtual_time
+async def test_looks_run_in_the_lanes_of_their_objects() -> None:
+    async with an_engine(lane_of=lambda raw: raw["spec"]["lane"]) as engine:
+        for number in range(LANE_WIDTH + 3):
+            engine.observe(_raw(f"slow-{number}", spec={"lane": "slow"}))
+        engine.observe(_raw("healthy", spec={"lane": "healthy"}))
+        got = [(await engine.queue.get()).name for _ in range(LANE_WIDTH + 1)]
+        assert got[-1] == "healthy"
+        engine.observe(_raw(f"slow-{LANE_WIDTH}", version=2, spec={"lane": "healthy"}))
+        engine.want(_key(f"slow-{LANE_WIDTH}"), Priority.USER)
+        assert (await engine.queue.get()).name == f"slow-{LANE_WIDTH}"

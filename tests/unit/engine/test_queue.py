@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from grafana_datasource_operator.engine.queue import (
     FIRST_BACKOFF_SECONDS,
+    LANE_WIDTH,
     LONGEST_BACKOFF_SECONDS,
     Priority,
     WorkQueue,
@@ -21,8 +22,8 @@ USER, DEPENDENCY, RESYNC = Priority
 
 
 @asynccontextmanager
-async def a_queue() -> AsyncIterator[WorkQueue[str]]:
-    queue = WorkQueue[str]()
+async def a_queue(width: int = LANE_WIDTH) -> AsyncIterator[WorkQueue[str]]:
+    queue = WorkQueue[str](lambda key: lane_of(key), width)
     try:
         yield queue
     finally:
@@ -312,7 +313,157 @@ async def test_a_forgotten_key_has_no_failures_left() -> None:
         assert queue.back_off("a", USER) <= 0.6
 
 
+# --- lanes --------------------------------------------------------------------------------------
+
+
+class Lanes:
+    """A queue whose keys name their lane with their first letter, until they move."""
+
+    def __init__(self, width: int = 2) -> None:
+        self.moved: dict[str, str] = {}
+        self.queue = WorkQueue[str](lambda key: self.moved.get(key, key[0]), width)
+
+    async def take(self, *keys: str) -> None:
+        """Workers get these, in this order, and no more."""
+        for key in keys:
+            assert await _next(self.queue) == key
+        assert await _next(self.queue) is None
+
+
+@in_virtual_time
+async def test_a_full_lane_does_not_hold_up_the_others() -> None:
+    lanes = Lanes()
+    for key in ("a1", "a2", "a3", "a4", "b1", "c1"):
+        lanes.queue.add(key, USER)
+    await lanes.take("a1", "a2", "b1", "c1")
+    assert len(lanes.queue) == 2
+
+
+@in_virtual_time
+async def test_who_waits_in_a_lane_goes_on_as_soon_as_there_is_room_and_in_order() -> None:
+    lanes = Lanes()
+    for key in ("a1", "a2", "a3", "a4", "a5"):
+        lanes.queue.add(key, RESYNC)
+    lanes.queue.add("a6", USER)
+    await lanes.take("a6", "a1")
+    lanes.queue.done("a6")
+    await lanes.take("a2")
+    lanes.queue.add("a7", USER)
+    await lanes.take()
+    lanes.queue.done("a1")
+    await lanes.take("a7")
+    lanes.queue.done("a2")
+    lanes.queue.done("a7")
+    await lanes.take("a3", "a4")
+
+
+@in_virtual_time
+async def test_a_lane_has_its_width_whoever_comes_and_goes() -> None:
+    lanes = Lanes(width=3)
+    running: list[str] = []
+    for number in range(20):
+        lanes.queue.add(f"a{number}", USER)
+    while len(lanes.queue) or running:
+        while (key := await _next(lanes.queue)) is not None:
+            running.append(key)
+        assert len(running) == min(3, len(running) + len(lanes.queue))
+        lanes.queue.done(running.pop(0))
+    assert lanes.queue._lanes == {}
+
+
+@pytest.mark.parametrize("what", ["forget", "raise"])
+@in_virtual_time
+async def test_what_is_forgotten_or_raised_in_a_lane_blocks_nobody_behind_it(what: str) -> None:
+    lanes = Lanes(width=1)
+    for key in ("a1", "a2", "a3", "a4"):
+        lanes.queue.add(key, RESYNC)
+    await lanes.take("a1")
+    if what == "forget":
+        lanes.queue.forget("a2")
+        lanes.queue.forget("a3")
+        lanes.queue.done("a1")
+        await lanes.take("a4")
+    else:
+        lanes.queue.add("a3", USER)
+        lanes.queue.add("a4", DEPENDENCY)
+        lanes.queue.done("a1")
+        for key in ("a3", "a4", "a2"):
+            await lanes.take(key)
+            lanes.queue.done(key)
+    assert len(lanes.queue) == 0
+
+
+@in_virtual_time
+async def test_what_is_forgotten_in_a_lane_and_wanted_again_goes_behind_the_others() -> None:
+    lanes = Lanes(width=1)
+    for key in ("a1", "a2", "a3"):
+        lanes.queue.add(key, USER)
+    await lanes.take("a1")
+    lanes.queue.forget("a2")
+    lanes.queue.add("a2", USER)
+    lanes.queue.done("a1")
+    await lanes.take("a3")
+    lanes.queue.done("a3")
+    await lanes.take("a2")
+
+
+@in_virtual_time
+async def test_a_key_that_moves_to_another_lane_waits_no_more_for_room_in_the_old_one() -> None:
+    lanes = Lanes(width=1)
+    for key in ("a1", "a2", "a3"):
+        lanes.queue.add(key, USER)
+    await lanes.take("a1")
+    lanes.moved["a2"] = "b"
+    lanes.queue.add("a2", USER)
+    await lanes.take("a2")
+    lanes.queue.done("a1")
+    await lanes.take("a3")
+
+
+@in_virtual_time
+async def test_a_key_that_moved_without_a_word_leaves_its_room_to_the_next() -> None:
+    lanes = Lanes(width=1)
+    for key in ("a1", "a2", "a3"):
+        lanes.queue.add(key, USER)
+    await lanes.take("a1")
+    lanes.moved["a2"] = "b"
+    lanes.queue.done("a1")
+    assert {await _next(lanes.queue), await _next(lanes.queue)} == {"a2", "a3"}
+    assert await _next(lanes.queue) is None
+
+
+@in_virtual_time
+async def test_wanting_a_waiting_key_again_does_not_send_it_to_the_end() -> None:
+    lanes = Lanes(width=1)
+    for key in ("a1", "a2", "a3", "a2", "a2"):
+        lanes.queue.add(key, USER)
+    await lanes.take("a1")
+    lanes.queue.add("a2", USER)
+    lanes.queue.done("a1")
+    await lanes.take("a2")
+
+
+@in_virtual_time
+async def test_a_lane_is_crowded_while_others_wait_for_room_in_it() -> None:
+    lanes = Lanes(width=1)
+    for key in ("a1", "b1"):
+        lanes.queue.add(key, USER)
+    await lanes.take("a1", "b1")
+    assert not lanes.queue.is_crowded("a9")
+    lanes.queue.add("a2", USER)
+    await lanes.take()
+    assert lanes.queue.is_crowded("a9")
+    assert not lanes.queue.is_crowded("b9")
+    assert not lanes.queue.is_crowded("c9")
+    lanes.queue.forget("a2")
+    assert not lanes.queue.is_crowded("a9")
+
+
 # --- against a model ----------------------------------------------------------------------------
+
+
+def lane_of(key: str) -> str:
+    return "a" if key in "abc" else "d"
 
 
 @dataclass
@@ -323,6 +474,7 @@ class Model:
     running: set[str] = field(default_factory=set)
     timers: dict[str, tuple[float, Priority]] = field(default_factory=dict)
     clock: int = 0
+    width: int = LANE_WIDTH
 
     def add(self, key: str, priority: Priority) -> None:
         self.timers.pop(key, None)
@@ -343,8 +495,11 @@ class Model:
             if due <= time:
                 self.add(key, priority)
 
+    def has_room(self, key: str) -> bool:
+        return sum(lane_of(other) == lane_of(key) for other in self.running) < self.width
+
     def next(self) -> str | None:
-        ready = [key for key in self.wanted if key not in self.running]
+        ready = [key for key in self.wanted if key not in self.running and self.has_room(key)]
         return min(ready, key=lambda key: self.wanted[key], default=None)
 
     def take(self, key: str) -> None:
@@ -358,7 +513,7 @@ class Model:
             self.wanted[key] = (self.wanted[key][0], self.clock)
 
 
-_keys = st.sampled_from("abc")
+_keys = st.sampled_from("abcde")
 _priorities = st.sampled_from(Priority)
 _operations = st.one_of(
     st.tuples(st.just("add"), _keys, _priorities),
@@ -371,16 +526,18 @@ _operations = st.one_of(
 )
 
 
-@settings(max_examples=150)
-@given(st.lists(_operations, max_size=40))
-def test_the_queue_does_what_its_model_does(operations: list[tuple[object, ...]]) -> None:
-    _compare_with_model(operations)
+@settings(max_examples=300)
+@given(st.lists(_operations, max_size=50), st.integers(1, 3))
+def test_the_queue_does_what_its_model_does(
+    operations: list[tuple[object, ...]], width: int
+) -> None:
+    _compare_with_model(operations, width)
 
 
 @in_virtual_time
-async def _compare_with_model(operations: list[tuple[object, ...]]) -> None:
-    model = Model()
-    async with a_queue() as queue:
+async def _compare_with_model(operations: list[tuple[object, ...]], width: int) -> None:
+    model = Model(width=width)
+    async with a_queue(width) as queue:
         for operation in operations:
             match operation:
                 case ("add", str(key), Priority() as priority):
@@ -388,7 +545,7 @@ async def _compare_with_model(operations: list[tuple[object, ...]]) -> None:
                     model.add(key, priority)
                 case ("add_after", str(key), int(delay), Priority() as priority):
                     # Never two timers at the same instant: their order is nobody's promise.
-                    due = now() + delay + {"a": 0.1, "b": 0.2, "c": 0.3}[key]
+                    due = now() + delay + "abcde".index(key) / 10 + 0.1
                     queue.add_after(key, due - now(), priority)
                     model.add_after(key, due, priority)
                 case ("forget", str(key)):

@@ -117,6 +117,15 @@ def test_every_new_value_of_the_request_annotation_is_a_change(value: str) -> No
     assert view.put(other) is Change.CHANGED
 
 
+def test_labels_count_for_the_kinds_where_they_mean_something_alone() -> None:
+    view = View(_references, labelled_kinds={"GrafanaInstance"})
+    for kind, change in [("GrafanaInstance", Change.CHANGED), ("GrafanaDataSource", Change.NONE)]:
+        view.put(_seen(kind=kind))
+        assert view.put(_seen(kind=kind, version=11, labels={"team": "b"})) is change
+        same = _seen(kind=kind, version=12, labels={"team": "b"}, annotations={"note": "b"})
+        assert view.put(same) is Change.NONE
+
+
 # --- time ---------------------------------------------------------------------------------------
 
 
@@ -209,6 +218,20 @@ def test_references_of_what_is_gone_are_gone() -> None:
 )
 def test_a_reference_is_of_one_kind_namespace_and_name(other: Reference) -> None:
     assert _view(_using("auth")).users_of(other) == []
+
+
+def test_what_a_resource_refers_to_is_known_as_of_the_last_event() -> None:
+    view = _view(_using("auth", version=1), _using("other", version=2))
+    assert view.references_of(KEY) == {Reference("Secret", "monitoring", "other")}
+    view.remove(_using("other", version=2))
+    assert view.references_of(KEY) == frozenset()
+
+
+def test_a_contested_thing_is_another_one_than_what_is_only_referred_to() -> None:
+    plain = Reference("Secret", "monitoring", "auth")
+    view = _view(_using("auth"))
+    assert view.users_of(plain) == [KEY]
+    assert view.users_of(plain._replace(is_contested=True)) == []
 
 
 def test_an_old_event_does_not_bring_old_references_back() -> None:

@@ -12,11 +12,11 @@ from grafana_datasource_operator.api.names import ObjectKey
 from grafana_datasource_operator.engine.engine import Engine
 from grafana_datasource_operator.engine.queue import LANE_WIDTH
 from grafana_datasource_operator.engine.view import View
-from grafana_datasource_operator.engine.workers import SLOW_SECONDS, Workers
+from grafana_datasource_operator.engine.workers import BUSY_SECONDS, SLOW_SECONDS, Workers
 from grafana_datasource_operator.kube.errors import ConflictError, KubeError, NotFoundError
 from grafana_datasource_operator.kube.events import EventPoster
 from grafana_datasource_operator.kube.resources import Resources
-from grafana_datasource_operator.reconcile.verdict import Again, Verdict
+from grafana_datasource_operator.reconcile.verdict import Again, CheckUp, Verdict
 from grafana_datasource_operator.status.events import Event
 from tests.unit.builders import raw_resource
 from tests.unit.kube.pretended import PretendedApi
@@ -24,17 +24,24 @@ from tests.unit.virtual_time import in_virtual_time, let_others_run, now
 
 Json = dict[str, Any]
 Look = Callable[[str], Awaitable[Verdict]]
+Check = Callable[[str], Awaitable[CheckUp]]
 
 KIND = "Worked"
 DONE = Verdict("Unchanged", Again())
 
 
-class Store(Resources):
-    """Objects by name; a status is stored where it differs."""
+def _lane_of(raw: Json) -> Any:
+    return raw["spec"].get("lane")
 
-    def __init__(self) -> None:
+
+class Store(Resources):
+    """Objects by name; a status is patched as the apiserver does it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self.objects: dict[str, Json] = {}
         self.failing: KubeError | None = None
+        self.seconds_per_patch = 0.0
         self.statuses: list[tuple[str, Json]] = []
 
     async def get(self, namespace: str, name: str) -> Json | None:
@@ -43,8 +50,19 @@ class Store(Resources):
         return self.objects.get(name)
 
     async def patch_status(self, raw: Json, status: Json) -> Json:
-        self.statuses.append((raw["metadata"]["name"], status))
-        return raw
+        name = raw["metadata"]["name"]
+        self.statuses.append((name, status))
+        if self.seconds_per_patch:
+            await asyncio.sleep(self.seconds_per_patch)
+        held = self.objects[name]
+        version = str(int(held["metadata"]["resourceVersion"]) + 1)
+        metadata = {**held["metadata"], "resourceVersion": version}
+        gone = raw.get("status", {}).keys() - status.keys()
+        merged = {**held.get("status", {}), **status}
+        kept = {key: value for key, value in merged.items() if key not in gone}
+        self.objects[name] = {**held, "metadata": metadata, "status": kept}
+        self._engine.remember(self.objects[name])
+        return self.objects[name]
 
 
 class World:
@@ -53,18 +71,28 @@ class World:
     def __init__(self, look: Look, delayed: Verdict | None = None) -> None:
         self._look = look
         self._delayed = delayed
+        self.checking: Check | None = None
+        self.checks: list[tuple[float, str]] = []
         self.looks: list[tuple[float, str]] = []
-        self.engine = Engine(View(lambda _: []), lambda _: False)
-        self.store = Store()
+        self.engine = Engine(View(lambda _: []), lambda _: False, _lane_of)
+        self.store = Store(self.engine)
         api = PretendedApi(lambda sent: sent.body or {})
         self.events = EventPoster(api, lambda: "2026-01-02T03:04:05Z")
-        self.workers = Workers(self.engine, {KIND: self}, {KIND: self.store}, self.events)
+        self.workers = Workers(
+            self.engine, {KIND: self}, {KIND: self.store}, self.events, {KIND: self}
+        )
         self.run = asyncio.create_task(self.workers.run())
 
     async def look(self, raw: Json) -> Verdict:
         name = raw["metadata"]["name"]
         self.looks.append((now(), name))
         return await self._look(name)
+
+    async def check(self, raw: Json) -> CheckUp:
+        name = raw["metadata"]["name"]
+        self.checks.append((now(), name))
+        assert self.checking is not None
+        return await self.checking(name)
 
     def describe_delay(self, _: Json) -> Verdict | None:
         return self._delayed
@@ -83,6 +111,7 @@ class World:
             assert raw is not None
             self.engine.observe(raw, deleted=True)
         self.engine.queue.close()
+        self.engine.checks.close()
 
 
 def _answering(verdict: Verdict) -> Look:
@@ -338,4 +367,209 @@ async def test_looks_are_counted_by_what_they_came_to() -> None:
         "Unchanged": 1,
         "Failed": 1,
     }
+    await world.close()
+
+
+# --- lanes --------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_looks_that_hang_in_one_lane_hold_up_no_other() -> None:
+    async def hang(name: str) -> Verdict:
+        if name.startswith("slow"):
+            await asyncio.sleep(1000)
+        return DONE
+
+    world = World(hang)
+    for number in range(3 * LANE_WIDTH):
+        world.add(f"slow-{number}", spec={"lane": "slow"})
+    for number in range(50):
+        world.add(f"quick-{number}", spec={"lane": "quick"})
+    await asyncio.sleep(1)
+    names = [name for _, name in world.looks]
+    assert sum(name.startswith("quick") for name in names) == 50
+    assert len(names) == 50 + LANE_WIDTH
+    await world.close()
+
+
+# --- checks -------------------------------------------------------------------------------------
+
+_NAMED = {"namespace": "-", "name": "default"}
+
+
+def _with_health(word: str) -> Callable[[Json], Json]:
+    """What a check makes of a status: health beside all that is there."""
+
+    def update(status: Json) -> Json:
+        healthy = {"type": "Healthy", "status": "True", "message": word}
+        others = [c for c in status.get("conditions", []) if c["type"] != "Healthy"]
+        instances = [{**one, "health": word} for one in status.get("instances", [])]
+        return {**status, "conditions": [*others, healthy], "instances": instances}
+
+    return update
+
+
+def _status(ready: str, **more: Any) -> Json:
+    return {
+        "observedGeneration": 1,
+        "conditions": [{"type": "Ready", "status": "True", "message": ready}],
+        "instances": [{**_NAMED, "message": ready, **more}],
+    }
+
+
+@in_virtual_time
+async def test_a_check_comes_when_the_look_says_and_again_when_the_check_says() -> None:
+    async def look(_: str) -> Verdict:
+        return Verdict("Unchanged", Again(), check_after=6)
+
+    async def check(_: str) -> CheckUp:
+        return CheckUp(lambda status: status, 10)
+
+    world = World(look)
+    world.checking = check
+    world.add("a")
+    await asyncio.sleep(40)
+    assert [at for at, _ in world.checks] == [6, 16, 26, 36]
+    assert world.store.statuses == []
+    await world.close()
+
+
+@in_virtual_time
+async def test_a_check_that_is_the_last_one_is_the_last_one() -> None:
+    async def look(_: str) -> Verdict:
+        return Verdict("Unchanged", Again(), check_after=6)
+
+    async def check(_: str) -> CheckUp:
+        return CheckUp(_with_health("OK"), None)
+
+    world = World(look)
+    world.checking = check
+    world.add("a", status=_status("fine"))
+    await asyncio.sleep(1000)
+    assert [at for at, _ in world.checks] == [6]
+    assert world.store.statuses == [("a", _with_health("OK")(_status("fine")))]
+    await world.close()
+
+
+@pytest.mark.parametrize("first", ["look", "check"])
+@pytest.mark.parametrize("seconds_per_patch", [0.0, 0.5])
+@in_virtual_time
+async def test_a_check_and_a_look_that_end_at_a_time_lose_nothing_of_each_other(
+    first: str, seconds_per_patch: float
+) -> None:
+    looks = 0
+
+    async def look(_: str) -> Verdict:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            return Verdict("Created", Again(after=5), _status("old"), check_after=5)
+        # Its view of health is that of before the check.
+        await asyncio.sleep(0.9 if first == "look" else 1.1)
+        return Verdict("Updated", Again(), _status("new", health="stale"))
+
+    async def check(_: str) -> CheckUp:
+        await asyncio.sleep(1)
+        return CheckUp(_with_health("OK"), None)
+
+    world = World(look)
+    world.checking = check
+    world.store.seconds_per_patch = seconds_per_patch
+    world.add("a")
+    await asyncio.sleep(30)
+    status = world.store.objects["a"]["status"]
+    assert {c["type"]: c["message"] for c in status["conditions"]} == {
+        "Ready": "new",
+        "Healthy": "OK",
+    }
+    assert status["instances"] == [{**_NAMED, "message": "new", "health": "OK"}]
+    await world.close()
+
+
+@in_virtual_time
+async def test_a_check_waits_while_looks_wait_in_its_lane_and_not_for_those_of_others() -> None:
+    gate = asyncio.Event()
+
+    async def wait(name: str) -> Verdict:
+        if name.startswith("slow"):
+            await gate.wait()
+        return Verdict("Unchanged", Again(), check_after=3)
+
+    async def check(_: str) -> CheckUp:
+        return CheckUp(lambda status: status, None)
+
+    world = World(wait)
+    world.checking = check
+    world.add("mine", spec={"lane": "slow"})
+    world.add("other", spec={"lane": "quick"})
+    await asyncio.sleep(1)
+    for number in range(LANE_WIDTH + 1):
+        world.add(f"slow-{number}", spec={"lane": "slow"})
+    await asyncio.sleep(20)
+    assert [name for _, name in world.checks] == ["other"]
+    gate.set()
+    await asyncio.sleep(BUSY_SECONDS + 0.1)
+    assert [name for _, name in world.checks] == ["other", "mine"]
+    await world.close()
+
+
+@pytest.mark.parametrize("error", [LookupError("quotes secret-value-1"), KubeError("GET", 503)])
+def test_a_check_that_fails_is_tried_again_stops_no_other_and_quotes_nothing(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    @in_virtual_time
+    async def fail() -> None:
+        async def look(_: str) -> Verdict:
+            return Verdict("Unchanged", Again(), check_after=1)
+
+        async def check(name: str) -> CheckUp:
+            if name == "bad":
+                raise error
+            return CheckUp(lambda status: status, None)
+
+        world = World(look)
+        world.checking = check
+        for name in ("bad", "good"):
+            world.add(name)
+        await asyncio.sleep(100)
+        names = [name for _, name in world.checks]
+        assert 5 <= names.count("bad") <= 12
+        assert names.count("good") == 1
+        assert not world.run.done()
+        await world.close()
+
+    with caplog.at_level(logging.DEBUG):
+        fail()
+    assert "Could not check Worked monitoring/bad" in caplog.text
+    assert "secret-value-1" not in caplog.text
+
+
+@in_virtual_time
+async def test_a_look_that_says_nothing_of_checks_leaves_them_as_planned() -> None:
+    async def look(_: str) -> Verdict:
+        planned = 10.0 if len(world.looks) == 1 else None
+        return Verdict("Unchanged", Again(after=3), check_after=planned)
+
+    async def check(_: str) -> CheckUp:
+        return CheckUp(lambda status: status, None)
+
+    world = World(look)
+    world.checking = check
+    world.add("a")
+    await asyncio.sleep(60)
+    assert [at for at, _ in world.checks] == [10]
+    await world.close()
+
+
+@in_virtual_time
+async def test_what_a_status_told_meanwhile_is_taken_back_by_the_end_of_the_look() -> None:
+    async def take_long(_: str) -> Verdict:
+        await asyncio.sleep(SLOW_SECONDS + 1)
+        return Verdict("Unchanged", Again(), {"observedGeneration": 2})
+
+    world = World(take_long, Verdict("Deleting", Again(), {"observedGeneration": 1, "uid": "u"}))
+    world.add("a")
+    await asyncio.sleep(20)
+    assert len(world.store.statuses) == 2
+    assert world.store.objects["a"]["status"] == {"observedGeneration": 2}
     await world.close()

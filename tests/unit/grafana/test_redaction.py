@@ -25,6 +25,17 @@ from grafana_datasource_operator.grafana.redaction import blot_out, secrets_of_a
         # Short ones are in any text.
         ("a bad database: a", ["a"], "… bad database: …"),
         ("database db, adbc", ["db"], "database …, adbc"),
+        # Of a URL, whatever tells where it leads.
+        ('Get "http://h1:90/x": dial tcp h1:90', ["http://h1:90"], 'Get "…/x": dial tcp …'),
+        (
+            "lookup host.internal: no such host",
+            ["https://host.internal/p"],
+            "lookup …: no such host",
+        ),
+        ("user joe, p@ss refused", ["http://joe:p%40ss@host"], "user …, … refused"),
+        ("db:5432 refused", ["postgres://db:5432/grafana"], "… refused"),
+        ("lookup db: no such host", ["db:5432"], "lookup …: no such host"),
+        ("no url here: [", ["http://["], "no url here: ["),
     ],
 )
 def test_values_are_blotted_out_however_they_are_written(

@@ -26,16 +26,23 @@ def _event(kind: str, name: str, version: int) -> Json:
 class Apiserver:
     """Lists one after the other (the last for good), and streams; then a quiet stream for good."""
 
-    def __init__(self, *lists: list[Json] | Exception | None, version: int = 100) -> None:
+    def __init__(
+        self,
+        *lists: list[Json] | Exception | None,
+        version: int = 100,
+        plural: str = "secrets",
+        namespace: str | None = "monitoring",
+    ) -> None:
         self.lists = [*lists]
         self.version = version
         self.streams: list[list[Json] | Exception] = []
         self.positions: list[str] = []
+        self.queries: list[dict[str, str]] = []
         self.told: list[str] = []
         self.requests_at: list[float] = []
         self.api = PretendedApi(self._list, self._watch)
         self.watch = MetadataWatch(
-            self.api, "secrets", "monitoring", lambda _, name: self.told.append(name)
+            self.api, plural, namespace, lambda _, name: self.told.append(name)
         )
 
     def _list(self, _: Sent) -> Json:
@@ -48,6 +55,7 @@ class Apiserver:
 
     async def _watch(self, query: dict[str, str]) -> AsyncIterator[Json]:
         self.requests_at.append(now())
+        self.queries.append(query)
         self.positions.append(query["resourceVersion"])
         await asyncio.sleep(0)
         if not self.streams:
@@ -166,3 +174,30 @@ async def test_without_a_first_list_it_goes_on_trying() -> None:
     server = Apiserver(KubeError("LIST", 403), KubeError("LIST", 0), [_meta("a", 1)])
     await server.run()
     assert server.watch.listed.is_set()
+
+
+@pytest.mark.parametrize("plural", ["secrets", "configmaps"])
+@pytest.mark.parametrize(
+    ("namespace", "scope"), [("monitoring", "/namespaces/monitoring"), (None, "")]
+)
+@in_virtual_time
+async def test_one_kind_in_one_scope_is_listed_and_watched(
+    plural: str, namespace: str | None, scope: str
+) -> None:
+    server = Apiserver([_meta("a", 1)], plural=plural, namespace=namespace)
+    server.streams = [[_event("MODIFIED", "a", 110)]]
+    await server.run()
+    assert server.told == ["a"]
+    (listed,) = server.api.sent
+    assert listed.path == f"/api/v1{scope}/{plural}"
+
+
+@pytest.mark.parametrize(("plural", "all_"), [("secrets", False), ("configmaps", True)])
+@in_virtual_time
+async def test_only_releases_of_helm_are_left_out(plural: str, all_: bool) -> None:
+    server = Apiserver([_meta("a", 1)], plural=plural)
+    await server.run()
+    (listed,) = server.api.sent
+    for query in (listed.query or {}, server.queries[0]):
+        assert ("fieldSelector" not in query) is all_
+        assert all_ or query["fieldSelector"] == "type!=helm.sh/release.v1"

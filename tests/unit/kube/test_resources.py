@@ -116,6 +116,16 @@ async def test_what_is_not_there_is_none() -> None:
     assert store.remembered == []
 
 
+@in_virtual_time
+async def test_whether_something_exists_is_asked_without_remembering_it() -> None:
+    store = Store(raw_resource())
+    assert await store.resources.exists("monitoring", "prometheus")
+    store.held = None
+    assert not await store.resources.exists("monitoring", "prometheus")
+    assert store.remembered == []
+    assert {(sent.method, sent.path) for sent in store.api.sent} == {("GET", PATH)}
+
+
 @pytest.mark.parametrize("items", [None, [], [{"metadata": {"name": "a"}}]])
 @in_virtual_time
 async def test_a_list_is_of_metadata_and_may_be_null(items: list[Json] | None) -> None:

@@ -44,7 +44,7 @@ _CASES: list[tuple[errors.GrafanaError, Reason, bool, float | None, str]] = [
         Reason.READ_ONLY_IN_GRAFANA,
         True,
         STALLED_RECHECK_SECONDS,
-        "set editable: true there, let Grafana reload, take it out of the file",
+        "editable: true there, let Grafana reload, and take it out of the file once",
     ),
     (
         errors.QuotaReached("quota is reached"),

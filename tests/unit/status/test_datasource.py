@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from grafana_datasource_operator.api.conditions import MAX_MESSAGE
 from grafana_datasource_operator.api.datasource import DataSource, DataSourceStatus
-from grafana_datasource_operator.api.names import FROM_SETTINGS, RECONCILE_REQUESTED_AT
+from grafana_datasource_operator.api.names import (
+    FROM_SETTINGS,
+    RECONCILE_REQUESTED_AT,
+    InstanceKey,
+)
 from grafana_datasource_operator.api.reasons import (
     GRAFANA_FAILURES,
     STALLED_REASONS,
@@ -316,3 +320,159 @@ def test_a_message_that_does_not_fit_is_cut_where_it_can_be_seen(length: int) ->
     status = Story().look(NotSynced(Reason.GRAFANA_REJECTED, "m" * length)).status
     messages = [c.message for c in status.conditions] + [i.message for i in status.instances]
     assert {len(message) for message in messages} == {MAX_MESSAGE}
+
+
+# --- several instances --------------------------------------------------------------------------
+
+A, B, C = (InstanceKey("monitoring", name) for name in "abc")
+SUMMARY = "2/3"
+
+
+def _several(**more: Any) -> Report:
+    outcomes: dict[InstanceKey, Outcome] = {A: Synced(FACTS), B: Synced(FACTS), C: Synced(FACTS)}
+    return Report(outcomes | {_KEYS[name]: one for name, one in more.items()}, summary=SUMMARY)
+
+
+_KEYS = {"a": A, "b": B, "c": C}
+
+
+def _message(story: Story, kind: ConditionType = ConditionType.READY) -> str:
+    found = find_condition(story.status.conditions, kind)
+    assert found is not None
+    return found.message
+
+
+def test_all_in_sync_is_ready_and_says_how_many() -> None:
+    story = Story().look(_several())
+    assert story.condition(ConditionType.READY)[:2] == ("True", "Synced")
+    assert _message(story) == "All 3 instances hold this state"
+    assert story.status.instance_summary == SUMMARY
+    assert [one.key for one in story.status.instances] == [A, B, C]
+
+
+def test_a_note_of_one_is_told_with_its_name() -> None:
+    story = Story().look(_several(b=Synced(FACTS, note="except the old url")))
+    assert _message(story) == ("All 3 instances hold this state; monitoring/b: except the old url")
+
+
+_DRY = NotSynced(Reason.DRY_RUN, "would create the data source")
+_AWAY = NotSynced(Reason.GRAFANA_UNREACHABLE, "no connection")
+_UNKNOWN = Unseen(Reason.GRAFANA_ERROR, "HTTP 502", expired=True)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "worst"),
+    [
+        ({"a": _trouble(), "b": _AWAY, "c": _UNKNOWN}, "a"),
+        ({"a": _AWAY, "b": _trouble(), "c": _UNKNOWN}, "b"),
+        ({"a": _UNKNOWN, "b": _AWAY}, "b"),
+        ({"b": _UNKNOWN}, "b"),
+        ({"c": _DRY}, "c"),
+        ({"a": _DRY, "b": _AWAY}, "b"),
+        ({"a": _trouble(Reason.NAME_CONFLICT), "b": _trouble(Reason.UID_CONFLICT)}, "a"),
+    ],
+)
+def test_the_worst_wins_with_its_reason_and_its_name(
+    outcomes: dict[str, NotSynced | Unseen], worst: str
+) -> None:
+    story = Story().look(_several()).look(_several(**outcomes), NOON)
+    outcome = outcomes[worst]
+    assert story.condition(ConditionType.READY)[1] == outcome.reason.value
+    assert _message(story) == f"{_KEYS[worst]}: {outcome.message}"
+    assert broken_rules(story.raw) == []
+    synced = {one.key: one.synced for one in story.status.instances}
+    for name, key in _KEYS.items():
+        assert (synced[key] is ConditionStatus.TRUE) is (name not in outcomes)
+
+
+def test_dry_run_is_unknown_and_nobody_is_at_work() -> None:
+    story = Story().look(NotSynced(Reason.DRY_RUN, "would create the data source"))
+    assert story.types == ["Ready"]
+    assert story.condition(ConditionType.READY)[:2] == ("Unknown", "DryRun")
+    assert story.status.instances[0].synced is ConditionStatus.UNKNOWN
+
+
+def test_where_one_is_not_decided_yet_what_was_written_elsewhere_is_remembered() -> None:
+    story = Story().look(_several())
+    before = story.status
+    new = Facts(8, 9, "new")
+    story.edit().look(_several(a=Synced(new, Action.UPDATED), b=Deferred(1.0)), NOON)
+    after = story.status
+    assert [(one.key, one.id, one.version) for one in after.instances] == [
+        (A, 8, 9),
+        (B, 7, 3),
+        (C, 7, 3),
+    ]
+    assert after.conditions == before.conditions
+    assert after.observed_generation == before.observed_generation == 1
+
+
+def test_where_none_is_decided_yet_nothing_changes() -> None:
+    resource = Story().look(_several()).resource
+    report = Report({A: Deferred(1.0), B: Unseen(Reason.GRAFANA_ERROR, "away", expired=False)})
+    assert build_status(resource, report, NOON) is None
+
+
+def test_an_instance_that_was_cleaned_up_is_forgotten() -> None:
+    story = Story().look(_several()).look(_several(b=Released(Action.DELETED, "Gone")), NOON)
+    assert [one.key for one in story.status.instances] == [A, C]
+    assert _message(story) == "All 2 instances hold this state"
+
+
+def test_an_instance_that_nothing_is_told_of_stays_as_it_was() -> None:
+    story = Story().look(_several()).look(Report({A: _trouble(), B: Synced(FACTS)}), NOON)
+    recorded = story.resource.recorded(C)
+    assert recorded is not None
+    assert (recorded.synced, recorded.id) == (ConditionStatus.TRUE, 7)
+
+
+def test_trouble_of_the_whole_counts_for_every_instance_and_keeps_what_is_known() -> None:
+    report = Report(trouble=_trouble(Reason.WAITING_FOR_SECRET), summary="0/3")
+    story = Story().look(_several()).look(report, NOON)
+    assert _message(story) == "What is wrong and what to do"
+    assert {one.reason for one in story.status.instances} == {Reason.WAITING_FOR_SECRET}
+    assert {(one.id, one.version) for one in story.status.instances} == {(7, 3)}
+
+
+def test_a_conflict_of_defaults_remembers_what_was_written() -> None:
+    conflict = NotSynced(
+        Reason.DEFAULT_CONFLICT, "b holds it", Facts(8, 1, "x"), action=Action.CREATED
+    )
+    story = Story().look(conflict)
+    assert story.types == ["Ready", "Stalled"]
+    (instance,) = story.status.instances
+    assert (instance.id, instance.version, instance.secrets_revision) == (8, 1, "x")
+    assert (instance.synced, instance.reason) == (ConditionStatus.FALSE, Reason.DEFAULT_CONFLICT)
+
+
+def test_an_outage_of_one_hides_behind_its_last_look_and_does_not_hide_the_others() -> None:
+    unseen = Unseen(Reason.GRAFANA_UNREACHABLE, "away", expired=False)
+    story = Story().look(_several()).look(_several(b=unseen, c=_trouble()), NOON)
+    recorded = story.resource.recorded(B)
+    assert recorded is not None
+    assert recorded.synced is ConditionStatus.TRUE
+    assert _message(story).startswith("monitoring/c: ")
+
+
+_reports = st.builds(
+    lambda outcomes, trouble: Report(outcomes, trouble, "1/2"),
+    st.dictionaries(
+        st.sampled_from([A, B, C]),
+        _outcomes.filter(lambda one: not isinstance(one, Report | Released)),
+        min_size=1,
+    ),
+    st.none() | st.just(_trouble(Reason.WAITING_FOR_INSTANCE)),
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), _reports), min_size=1, max_size=6))
+def test_with_several_instances_every_status_keeps_the_rules_and_settles(
+    steps: list[tuple[bool, Report]],
+) -> None:
+    story = Story().look(_trouble())
+    for edited, report in steps:
+        if edited:
+            story.edit()
+        once = story.look(report).raw
+        assert broken_rules(once) == []
+        assert story.look(report, NOON).raw == once

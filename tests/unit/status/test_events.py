@@ -3,10 +3,18 @@
 import pytest
 
 from grafana_datasource_operator.api.conditions import MAX_MESSAGE
-from grafana_datasource_operator.api.names import FROM_SETTINGS
+from grafana_datasource_operator.api.instance import parse_instance
+from grafana_datasource_operator.api.names import FROM_SETTINGS, INSTANCE, InstanceKey
 from grafana_datasource_operator.api.reasons import Reason
 from grafana_datasource_operator.status.datasource import build_status
-from grafana_datasource_operator.status.events import Event, events_of
+from grafana_datasource_operator.status.events import Event, events_of, instance_events_of
+from grafana_datasource_operator.status.instance import (
+    Answered,
+    InstanceOutcome,
+    Paused,
+    Unusable,
+    build_instance_status,
+)
 from grafana_datasource_operator.status.outcome import (
     Action,
     Deferred,
@@ -18,7 +26,7 @@ from grafana_datasource_operator.status.outcome import (
     Synced,
     Unseen,
 )
-from tests.unit.builders import resource
+from tests.unit.builders import raw_resource, resource
 
 FACTS = Facts(id=7, version=3, secrets_revision=None)
 SYNCED = Synced(FACTS)
@@ -114,3 +122,90 @@ def test_where_nothing_was_done_nothing_is_told(outcome: Outcome) -> None:
 def test_the_text_of_an_event_is_as_short_as_that_of_a_condition() -> None:
     ((event,),) = _told(NotSynced(Reason.GRAFANA_REJECTED, "m" * 5000))
     assert len(event.message) == MAX_MESSAGE
+
+
+# --- several instances --------------------------------------------------------------------------
+
+A, B = InstanceKey("monitoring", "a"), InstanceKey("monitoring", "b")
+
+
+def test_with_several_instances_what_was_done_is_told_for_each_by_name() -> None:
+    ((first, second),) = _told(
+        Report({A: Synced(FACTS, Action.CREATED), B: Synced(FACTS, Action.UPDATED)})
+    )
+    assert (first.reason, second.reason) == ("Created", "Updated")
+    assert first.message.endswith(" (monitoring/a)")
+    assert second.message.endswith(" (monitoring/b)")
+
+
+def test_one_instance_alone_is_not_named() -> None:
+    ((event,),) = _told(Report({A: Synced(FACTS, Action.CREATED)}))
+    assert event.message == "Created the data source in Grafana"
+
+
+def test_leaving_one_is_told_beside_what_was_done_at_the_other() -> None:
+    ((first, second),) = _told(
+        Report({A: Released(Action.DELETED, "Deleted it"), B: Synced(FACTS, Action.CREATED)})
+    )
+    assert (first.reason, first.message) == ("Deleted", "Deleted it (monitoring/a)")
+    assert second.reason == "Created"
+
+
+def test_what_was_done_at_one_is_told_although_another_is_in_trouble() -> None:
+    trouble = NotSynced(Reason.GRAFANA_UNREACHABLE, "away")
+    assert _reasons(Report({A: Synced(FACTS, Action.CREATED), B: trouble})) == [
+        [("Normal", "Created"), ("Warning", "GrafanaUnreachable")]
+    ]
+
+
+def test_a_conflict_of_defaults_is_told_beside_what_was_written() -> None:
+    conflict = NotSynced(Reason.DEFAULT_CONFLICT, "b holds it", FACTS, Action.CREATED)
+    quiet = NotSynced(Reason.DEFAULT_CONFLICT, "b holds it", FACTS)
+    assert _reasons(conflict, quiet) == [
+        [("Normal", "Created"), ("Warning", "DefaultConflict")],
+        [],
+    ]
+
+
+def test_an_unseen_write_under_report_is_told_once_for_each() -> None:
+    unseen = Synced(FACTS, unseen_write=True)
+    assert _reasons(SYNCED, unseen, SYNCED) == [[], [("Warning", "DriftDetected")], []]
+
+
+def test_dry_run_is_told_once_and_is_no_warning() -> None:
+    dry = NotSynced(Reason.DRY_RUN, "would create it")
+    assert _reasons(dry, dry) == [[("Normal", "DryRun")], []]
+
+
+# --- of a GrafanaInstance -----------------------------------------------------------------------
+
+
+def _told_of_instance(*outcomes: InstanceOutcome) -> list[list[tuple[str, str]]]:
+    spec = {"url": "http://grafana", "auth": {"tokenSecretRef": {"name": "token"}}}
+    instance = parse_instance(raw_resource(kind=INSTANCE.kind, spec=spec))
+    told: list[list[tuple[str, str]]] = []
+    for outcome in outcomes:
+        status = build_instance_status(instance, outcome, "2026-01-02T03:04:05Z")
+        told.append([(e.type, e.reason) for e in instance_events_of(instance.status, status)])
+        instance = instance.model_copy(update={"status": status})
+    return told
+
+
+ANSWERED = Answered("12.4.0", 1, ("Correlations",))
+
+
+def test_an_instance_tells_that_it_can_be_used_when_it_could_not_before() -> None:
+    away = Unusable(Reason.GRAFANA_UNREACHABLE, "no connection")
+    refused = Unusable(Reason.GRAFANA_UNAUTHORIZED, "check the token")
+    assert _told_of_instance(ANSWERED, ANSWERED, away, away, refused, ANSWERED) == [
+        [("Normal", "Synced")],
+        [],
+        [("Warning", "GrafanaUnreachable")],
+        [],
+        [("Warning", "GrafanaUnauthorized")],
+        [("Normal", "Synced")],
+    ]
+
+
+def test_suspending_an_instance_that_works_is_not_worth_an_event() -> None:
+    assert _told_of_instance(ANSWERED, Paused(), ANSWERED)[1:] == [[], []]
