@@ -5,8 +5,9 @@ import statistics
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import Self
 
-from tests.bench.measurements import make_secret, resource_of
+from tests.bench.measurements import make_secret, raw_deletes, raw_posts, resource_of
 from tests.bench.stage import NAMESPACE, Stage, send
 from tests.bench.watching import ReadyWatch
 from tests.servers.faults import requests_of
@@ -20,14 +21,43 @@ _FORCE_DELETE = {"gdso.dev/force-delete": "true"}
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Seconds of one apply to Ready, and of the same two writes by a bare client just before."""
+
+    ours: float
+    floor: float
+
+
+@dataclass(frozen=True)
 class Latency:
-    """Medians of apply to Ready, in milliseconds."""
+    """Medians of samples."""
 
-    alone: float
-    beside: float
+    ours: float
+    floor: float
+
+    @classmethod
+    def of(cls, samples: list[Sample]) -> Self:
+        return cls(
+            statistics.median(sample.ours for sample in samples),
+            statistics.median(sample.floor for sample in samples),
+        )
 
 
-async def neighbours(stage: Stage) -> Latency:
+@dataclass(frozen=True)
+class Neighbours:
+    """The latency on a healthy instance, alone and beside bad ones."""
+
+    alone: Latency
+    beside: Latency
+
+    @property
+    def ratio(self) -> float:
+        """The load of a shared machine changes meanwhile: the bare client tells by how much."""
+        drift = self.beside.floor / self.alone.floor
+        return self.beside.ours / self.alone.ours / drift
+
+
+async def neighbours(stage: Stage) -> Neighbours:
     """On one healthy instance: alone, beside two bad ones with a crowd on each, and alone again."""
     with ExitStack() as targets:
         healthy, hanging, dead = (
@@ -52,20 +82,30 @@ async def neighbours(stage: Stage) -> Latency:
         hanging.proxy.clear()
         dead.proxy.accept()
         alone += await _samples(stage, "after")
-    return Latency(statistics.median(alone) * 1000, statistics.median(beside) * 1000)
+    return Neighbours(Latency.of(alone), Latency.of(beside))
 
 
-async def _samples(stage: Stage, prefix: str) -> list[float]:
+async def _samples(stage: Stage, prefix: str) -> list[Sample]:
     """Each is deleted again: Grafana slows down with the number of its data sources."""
     taken = []
     async with ReadyWatch(stage) as ready:
         for number in range(_SAMPLES):
             name = f"{prefix}-{number}"
+            floor = await _floor(stage, name)
             started = time.monotonic()
             await _make(stage, name, "healthy")
-            taken.append(await ready.wait(name, 1) - started)
+            taken.append(Sample(await ready.wait(name, 1) - started, floor))
             await send(stage.kube, "DELETE", f"{stage.sources}/{name}", {})
             await asyncio.sleep(0.05)
+    return taken
+
+
+async def _floor(stage: Stage, name: str) -> float:
+    started = time.monotonic()
+    await make_secret(stage, f"floor-{name}", "a-secret-value")
+    await raw_posts(stage, f"floor-{name}", 1)
+    taken = time.monotonic() - started
+    await raw_deletes(stage, f"floor-{name}", 1)
     return taken
 
 

@@ -44,7 +44,7 @@ def checks_of(sandbox: Sandbox, name: str, since: int = 0) -> list[ProxiedReques
     """Requests for the health of one data source."""
     held = sandbox.in_grafana(sandbox.uid(name)) or {}
     ends = (f"/uid/{sandbox.uid(name)}/health", f"/datasources/{held.get('id')}/health")
-    return [r for r in sandbox.target.requests(since) if r.path.endswith(ends)]
+    return [r for r in sandbox.proxy.since(since) if r.path.endswith(ends)]
 
 
 def metric(operator: OperatorProcess, sandbox: Sandbox, name: str) -> float | None:

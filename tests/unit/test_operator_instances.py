@@ -222,6 +222,47 @@ async def test_an_instance_that_cannot_be_read_touches_only_those_on_it() -> Non
         assert operator.ready("misplaced") == READY
 
 
+@pytest.mark.parametrize("used", [True, False])
+@in_virtual_time
+async def test_an_instance_that_cannot_be_read_any_more_can_be_deleted(used: bool) -> None:
+    async with an_operator() as operator:
+        grafana = operator.add_grafana("main")
+        if used:
+            await _in_sync(operator, **_on("main"))
+        operator.kubernetes.apply_instance("main", url="ftp://nowhere")
+        await asyncio.sleep(2)
+        operator.kubernetes.delete("main", kind=INSTANCE)
+        await asyncio.sleep(2)
+        if used:
+            assert _instance(operator) == ("False", "DeletionBlocked")
+            operator.kubernetes.delete("prometheus")
+            await asyncio.sleep(5)
+        assert operator.kubernetes.stored == {}
+        assert grafana.held == {}
+
+
+@pytest.mark.parametrize("where", ["spec", "status"])
+@in_virtual_time
+async def test_an_instance_from_another_release_stops_nobody(where: str) -> None:
+    async with an_operator() as operator:
+        operator.add_grafana("main")
+        operator.add_grafana("odd")
+        await asyncio.sleep(2)
+        key = ObjectKey(INSTANCE.kind, NAMESPACE, "odd")
+        raw = operator.kubernetes.stored[key]
+        if where == "spec":
+            raw["spec"]["auth"] = {"newWay": {"name": "x"}}
+        else:
+            raw["status"]["conditions"][0]["reason"] = "NewReason"
+        raw["metadata"]["generation"] += 1
+        operator.kubernetes.edit_metadata(key, labels={"a": "b"})
+        await _in_sync(operator, **_on("main"))
+        if where == "spec":
+            assert _instance(operator, "odd") == ("False", "InvalidSpec")
+        else:
+            assert _instance(operator, "odd") == READY
+
+
 # --- who may use it -----------------------------------------------------------------------------
 
 

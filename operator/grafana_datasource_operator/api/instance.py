@@ -1,9 +1,9 @@
 """GrafanaInstance: spec and status. The CRD is generated from these models."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from .conditions import PENDING, Condition
 from .datasource import DeletionPolicy
@@ -284,6 +284,17 @@ class Instance(ApiModel):
     metadata: ObjectMeta
     spec: InstanceSpec
     status: InstanceStatus = InstanceStatus()
+
+    @field_validator("status", mode="wrap")
+    @classmethod
+    def _ignore_foreign_status(
+        cls, value: object, handler: ValidatorFunctionWrapHandler
+    ) -> InstanceStatus:
+        # A status that another release wrote must not stop this one: it is only a memory.
+        try:
+            return cast("InstanceStatus", handler(value))
+        except ValidationError:
+            return InstanceStatus()
 
     @property
     def key(self) -> InstanceKey:

@@ -18,7 +18,7 @@ from grafana_datasource_operator.grafana.connection import (
     Tls,
 )
 from grafana_datasource_operator.grafana.credentials import Credentials, Token
-from grafana_datasource_operator.grafana.errors import Unreachable
+from grafana_datasource_operator.grafana.errors import Closed
 from grafana_datasource_operator.reconcile.connections import Connections
 from grafana_datasource_operator.reconcile.resync import Resync, Sightings
 from tests.unit.grafana.wire import answer
@@ -110,7 +110,7 @@ async def test_another_fingerprint_is_another_connection_and_the_old_one_ends() 
         await asyncio.sleep(1)
         assert world.running == 2
         assert world.seen == ["Bearer glsa_1 /api/org", "Bearer glsa_2 /api/org"]
-        with pytest.raises(Unreachable, match="has been closed"):
+        with pytest.raises(Closed, match="has been closed"):
             await old.check()
         await new.check()
 
@@ -140,6 +140,17 @@ async def test_each_instance_has_a_connection_of_its_own() -> None:
         assert world.connections.present(OTHER) is other
         assert world.changes == [(OTHER, True)]
         assert world.running == 2
+
+
+@in_virtual_time
+async def test_at_the_end_nothing_more_is_sent_anywhere() -> None:
+    async with a_world() as world:
+        opened = [world.connections.open(key, 1, SETTINGS, CREDENTIALS) for key in (MAIN, OTHER)]
+        await asyncio.sleep(1)
+        world.connections.end()
+        for connection in opened:
+            with pytest.raises(Closed):
+                await connection.check()
 
 
 @in_virtual_time

@@ -8,11 +8,13 @@ from grafana_datasource_operator.api.datasource import DataSource
 from grafana_datasource_operator.api.names import FROM_SETTINGS, OWNER_KEY, InstanceKey
 from grafana_datasource_operator.api.reasons import Reason
 from grafana_datasource_operator.errors import STALLED_RECHECK_SECONDS
+from grafana_datasource_operator.reconcile.contest import Contest
 from grafana_datasource_operator.reconcile.defaults import Defaults, give_way
 from grafana_datasource_operator.reconcile.fleet import Fleet
 from grafana_datasource_operator.reconcile.targets import Targets
 from tests.unit.builders import SPEC, desired_of, resource, state
 from tests.unit.reconcile.pretended_peers import PretendedPeers
+from tests.unit.virtual_time import in_virtual_time
 
 Json = dict[str, Any]
 
@@ -26,7 +28,7 @@ async def _no_labels(_: str) -> dict[str, str]:
     return {}
 
 
-def _judge(
+async def _judge(
     *peers: DataSource, holder: Json | None = None, out_of_sight: tuple[str, ...] = ()
 ) -> str | None:
     """Why ours may not become the default of the instance from the settings."""
@@ -35,8 +37,9 @@ def _judge(
         listed.append(state(**{"uid": "held", "name": "Held", "isDefault": True, **holder}))
     targets = Targets(Fleet(lambda _: None), FROM_SETTINGS, _no_labels)
     everybody = PretendedPeers(OURS, *peers, out_of_sight=out_of_sight)
-    defaults = Defaults(everybody, targets, frozenset({"owner-1", "old-1"}))
-    refused = defaults.judge(OURS, FROM_SETTINGS, "ours", listed)
+    contest = Contest(everybody, targets)
+    defaults = Defaults(everybody, contest, frozenset({"owner-1", "old-1"}))
+    refused = await defaults.judge(OURS, FROM_SETTINGS, "ours", listed)
     if refused is None:
         return None
     assert (refused.reason, refused.retry_after) == (
@@ -70,31 +73,37 @@ def _mark(name: str, owner_id: str = "owner-1") -> Json:
         ({"uid": "ours", "readOnly": True}, None),
     ],
 )
-def test_the_present_holder_stays_if_anybody_cares_for_it(
+@in_virtual_time
+async def test_the_present_holder_stays_if_anybody_cares_for_it(
     holder: Json | None, said: str | None
 ) -> None:
-    found = _judge(holder=holder)
+    found = await _judge(holder=holder)
     assert (found is None) is (said is None)
     assert said is None or said in (found or "")
 
 
 @pytest.mark.parametrize("owner_id", ["owner-1", "old-1"])
 @pytest.mark.parametrize("created", [EARLY, LATE])
-def test_one_of_ours_that_holds_it_and_claims_it_keeps_it(owner_id: str, created: str) -> None:
-    found = _judge(_peer("held", created), holder=_mark("held", owner_id))
+@in_virtual_time
+async def test_one_of_ours_that_holds_it_and_claims_it_keeps_it(
+    owner_id: str, created: str
+) -> None:
+    found = await _judge(_peer("held", created), holder=_mark("held", owner_id))
     assert found is not None
     assert "GrafanaDataSource monitoring/held holds it" in found
 
 
-def test_one_of_ours_that_holds_it_and_claims_it_no_more_gives_way() -> None:
+@in_virtual_time
+async def test_one_of_ours_that_holds_it_and_claims_it_no_more_gives_way() -> None:
     holder = _peer("held", EARLY, spec={"isDefault": False})
-    assert _judge(holder, holder=_mark("held")) is None
+    assert await _judge(holder, holder=_mark("held")) is None
 
 
-def test_one_that_is_out_of_sight_is_believed_to_claim_it() -> None:
+@in_virtual_time
+async def test_one_that_is_out_of_sight_is_believed_to_claim_it() -> None:
     held = {"jsonData": {OWNER_KEY: "owner-1/elsewhere/x"}}
-    assert _judge(holder=held) is None
-    found = _judge(holder=held, out_of_sight=("elsewhere",))
+    assert await _judge(holder=held) is None
+    found = await _judge(holder=held, out_of_sight=("elsewhere",))
     assert found is not None
     assert "elsewhere/x holds it" in found
 
@@ -108,10 +117,11 @@ def test_one_that_is_out_of_sight_is_believed_to_claim_it() -> None:
         ("a", LATE, False),
     ],
 )
-def test_of_several_that_claim_it_the_oldest_goes_first_then_by_name(
+@in_virtual_time
+async def test_of_several_that_claim_it_the_oldest_goes_first_then_by_name(
     name: str, created: str, first: bool
 ) -> None:
-    found = _judge(_peer(name, created), _peer("zz"))
+    found = await _judge(_peer(name, created), _peer("zz"))
     assert (found is not None) is first
     assert not first or f"monitoring/{name} is older" in (found or "")
 
@@ -125,19 +135,25 @@ _DEAD: Json = {"namespace": "-", "name": "default", "synced": "False"}
         ({}, True),
         ({"instances": [{**_DEAD, "reason": "InvalidSpec"}]}, False),
         ({"instances": [{**_DEAD, "reason": "InstanceNotAllowed"}]}, False),
-        ({"instances": [{**_DEAD, "reason": "NameConflict"}]}, False),
+        ({"instances": [{**_DEAD, "reason": "QuotaReached"}]}, False),
+        ({"instances": [{**_DEAD, "reason": "NameConflict"}]}, True),
+        ({"instances": [{**_DEAD, "reason": "OwnershipConflict"}]}, True),
         ({"instances": [{**_DEAD, "reason": "DefaultConflict"}]}, True),
         ({"instances": [{**_DEAD, "reason": "WaitingForSecret"}]}, True),
         ({"instances": [{**_DEAD, "reason": "GrafanaUnreachable"}]}, True),
         ({"instances": [{**_DEAD, "namespace": "far", "reason": "InvalidSpec"}]}, True),
     ],
 )
-def test_an_older_claim_that_waits_for_a_person_holds_up_nobody(status: Json, counts: bool) -> None:
-    assert (_judge(_peer("older", EARLY, status=status)) is not None) is counts
+@in_virtual_time
+async def test_an_older_claim_that_waits_for_a_person_holds_up_nobody(
+    status: Json, counts: bool
+) -> None:
+    assert (await _judge(_peer("older", EARLY, status=status)) is not None) is counts
 
 
 @pytest.mark.parametrize(("observed", "counts"), [(1, False), (0, True)])
-def test_a_claim_that_never_got_anywhere_counts_until_it_was_looked_at(
+@in_virtual_time
+async def test_a_claim_that_never_got_anywhere_counts_until_it_was_looked_at(
     observed: int, counts: bool
 ) -> None:
     ready = {
@@ -149,17 +165,18 @@ def test_a_claim_that_never_got_anywhere_counts_until_it_was_looked_at(
         "message": "bad",
     }
     status = {"observedGeneration": observed, "conditions": [ready]}
-    assert (_judge(_peer("older", EARLY, status=status)) is not None) is counts
+    assert (await _judge(_peer("older", EARLY, status=status)) is not None) is counts
 
 
-def test_a_claim_on_another_instance_is_no_rival() -> None:
+@in_virtual_time
+async def test_a_claim_on_another_instance_is_no_rival() -> None:
     elsewhere = {"instanceRef": {"name": "other"}}
-    assert _judge(_peer("older", EARLY, spec=elsewhere)) is None
-    here = Targets(Fleet(lambda _: None), FROM_SETTINGS, _no_labels)
+    assert await _judge(_peer("older", EARLY, spec=elsewhere)) is None
+    targets = Targets(Fleet(lambda _: None), FROM_SETTINGS, _no_labels)
     peers = PretendedPeers(OURS, _peer("older", EARLY, spec=elsewhere))
     other = InstanceKey("monitoring", "other")
-    refused = Defaults(peers, here, frozenset()).judge(OURS, other, "ours", [])
-    assert refused is not None
+    defaults = Defaults(peers, Contest(peers, targets), frozenset())
+    assert await defaults.judge(OURS, other, "ours", []) is not None
 
 
 def test_whoever_gives_way_is_written_as_not_default() -> None:

@@ -224,10 +224,16 @@ async def test_a_grafana_that_is_away_is_waited_for_unless_it_may_be_left_as_it_
 
 @in_virtual_time
 async def test_in_dry_run_nothing_is_cleaned_up() -> None:
-    world = World({"mode": Mode.DRY_RUN})
+    world, orphaning = World({"mode": Mode.DRY_RUN}), World({"mode": Mode.DRY_RUN})
     assert "DryRun" in await world.refusal()
-    assert _released(await world.clean_up(policy="Orphan")) is Action.ORPHANED
-    assert world.sent == []
+    assert _released(await orphaning.clean_up(policy="Orphan")) is Action.ORPHANED
+    assert world.sent == orphaning.sent == ["GET"]
+
+
+@pytest.mark.parametrize("held", [None, FOREIGN])
+@in_virtual_time
+async def test_where_nothing_is_to_be_written_a_dry_run_keeps_nobody(held: Any) -> None:
+    assert _released(await World({"mode": Mode.DRY_RUN}, held=held).clean_up()) is None
 
 
 _SUSPENDED: Json = {"connection": None, "problem": "is suspended", "is_suspended": True}

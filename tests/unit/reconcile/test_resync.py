@@ -94,6 +94,15 @@ def test_what_is_forgotten_is_not_missed() -> None:
     assert sightings.compare(MAIN, []) == sightings.compare(FROM_SETTINGS, []) == []
 
 
+def test_an_instance_that_is_gone_is_forgotten_whole() -> None:
+    sightings = _seen("a")
+    sightings.compare(MAIN, [_held("a")])
+    sightings.forget_instance(MAIN)
+    sightings.forget_instance(FROM_SETTINGS)
+    assert not sightings.was_listed(MAIN, "a")
+    assert sightings.compare(MAIN, []) == []
+
+
 def test_what_the_last_list_showed_is_known() -> None:
     sightings = Sightings()
     assert not sightings.was_listed(MAIN, "a")
