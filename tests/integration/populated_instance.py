@@ -15,6 +15,8 @@ PLAIN: Json = {
     "url": "http://prometheus:9090",
     # Whether Grafana reaches a back end is another story, which would be told in status.
     "healthCheck": {"enabled": False},
+    # Requests are counted: none but those that something calls for.
+    "resyncInterval": "0s",
 }
 CHANGED: Json = {**PLAIN, "url": "http://elsewhere:9090"}
 JSON = {"Content-Type": "application/json"}
