@@ -1,19 +1,13 @@
 """GrafanaDataSource: spec and status. The CRD is generated from these models."""
 
 from enum import StrEnum
-from typing import Annotated, cast
+from typing import Annotated
 
-from pydantic import (
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import Field, WithJsonSchema
 
 from .conditions import PENDING, REASON_SCHEMA, Condition
 from .durations import Interval
-from .metadata import ObjectMeta
+from .metadata import StoredObject
 from .model import ApiModel, FreeForm, Json
 from .names import InstanceKey
 from .reasons import ConditionStatus, Reason
@@ -227,23 +221,11 @@ class DataSourceStatus(ApiModel):
     """Value of the annotation gdso.dev/reconcile-requested-at that was last acted on."""
 
 
-class DataSource(ApiModel):
+class DataSource(StoredObject):
     """One GrafanaDataSource as the apiserver stores it."""
 
-    metadata: ObjectMeta
     spec: DataSourceSpec
     status: DataSourceStatus = DataSourceStatus()
-
-    @field_validator("status", mode="wrap")
-    @classmethod
-    def _ignore_foreign_status(
-        cls, value: object, handler: ValidatorFunctionWrapHandler
-    ) -> DataSourceStatus:
-        # A status that another release wrote must not stop this one: it is only a memory.
-        try:
-            return cast("DataSourceStatus", handler(value))
-        except ValidationError:
-            return DataSourceStatus()
 
     def recorded(self, instance: InstanceKey) -> SyncStatus | None:
         """What status records for one instance, if anything."""

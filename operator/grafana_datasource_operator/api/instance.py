@@ -1,14 +1,14 @@
 """GrafanaInstance: spec and status. The CRD is generated from these models."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field
 
 from .conditions import PENDING, Condition
 from .datasource import DeletionPolicy
 from .durations import Timeout
-from .metadata import ObjectMeta
+from .metadata import StoredObject
 from .model import ApiModel, Json
 from .names import InstanceKey
 from .references import DataKey, MatchLabels, ObjectName, exactly_one_of, rules
@@ -278,23 +278,11 @@ class InstanceStatus(ApiModel):
     """Value of the annotation gdso.dev/reconcile-requested-at that was last acted on."""
 
 
-class Instance(ApiModel):
+class Instance(StoredObject):
     """One GrafanaInstance as the apiserver stores it."""
 
-    metadata: ObjectMeta
     spec: InstanceSpec
     status: InstanceStatus = InstanceStatus()
-
-    @field_validator("status", mode="wrap")
-    @classmethod
-    def _ignore_foreign_status(
-        cls, value: object, handler: ValidatorFunctionWrapHandler
-    ) -> InstanceStatus:
-        # A status that another release wrote must not stop this one: it is only a memory.
-        try:
-            return cast("InstanceStatus", handler(value))
-        except ValidationError:
-            return InstanceStatus()
 
     @property
     def key(self) -> InstanceKey:
