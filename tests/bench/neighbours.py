@@ -124,7 +124,7 @@ async def _told(stage: Stage, instance: str) -> int:
 async def _make(
     stage: Stage, name: str, instance: str, annotations: dict[str, str] | None = None
 ) -> None:
-    body = resource_of(name, 0, instanceRef={"name": instance}, healthCheck={"enabled": False})
+    body = resource_of(name, 0, instanceRef={"name": instance})
     body["metadata"]["annotations"] = annotations or {}
     await send(stage.kube, "POST", stage.sources, body)
 
