@@ -13,7 +13,7 @@ from tests.conftest import StartProxy
 from tests.integration.conftest import MakeSandbox, install_crds
 from tests.integration.kube_proxy import INSTANCES, SOURCES, ProxiedKubernetes, watch_of
 from tests.integration.metrics import total
-from tests.integration.sandbox import SECONDS, Json, Sandbox
+from tests.integration.sandbox import SECONDS, Json, Sandbox, ready_of
 from tests.servers.faults import requests_of
 from tests.servers.grafana import Grafana
 from tests.servers.kubernetes import KubernetesServer
@@ -143,8 +143,16 @@ def test_a_failed_update_that_is_reverted_is_undone_in_grafana(sandbox: Sandbox)
 
     lost = sandbox.proxy.cut_body(matching=requests_of("PUT"), times=1)
     down = sandbox.proxy.answer(503, matching=requests_of("GET", "/api/org"))
-    sandbox.apply("reverted", {**PLAIN, "url": "http://half-done:9090"})
-    sandbox.wait_for_reason("reverted", "GrafanaUnreachable")
+    changed = sandbox.apply("reverted", {**PLAIN, "url": "http://half-done:9090"})
+    # GrafanaUnreachable, and GrafanaError as soon as the probe was answered.
+    sandbox.wait_until(
+        "reverted",
+        lambda raw: (
+            raw["status"]["observedGeneration"] == changed["metadata"]["generation"]
+            and ready_of(raw)["status"] == "False"
+        ),
+        "not Ready",
+    )
     assert lost.hits == 1
     held = sandbox.in_grafana(uid)
     assert held is not None

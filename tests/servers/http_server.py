@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.servers.http_wire import (
     BrokenMessageError,
@@ -97,11 +98,17 @@ class HttpServer:
         def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = loop.create_task(self._serve(Connection(reader, writer)))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._end, writer))
             # What a gone client asked for is not worth going on with; a real server does the same.
             reader.on_end = task.cancel
 
         return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+
+    def _end(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            # Perhaps before its first step; nor may what was not sent keep the connection open.
+            writer.transport.abort()
 
     async def _serve(self, connection: Connection) -> None:
         try:
