@@ -106,9 +106,8 @@ class HttpServer:
 
     def _end(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():
-            # Perhaps before its first step; nor may what was not sent keep the connection open.
-            writer.transport.abort()
+        # A task that was cancelled before its first step has closed nothing.
+        writer.close()
 
     async def _serve(self, connection: Connection) -> None:
         try:
