@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.metrics import total
 from tests.integration.sandbox import SECONDS, Json, Sandbox
+from tests.integration.specs import UNCHECKED
 from tests.kstatus import find_condition
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import requests_of
@@ -18,7 +19,7 @@ from tests.servers.grafana import Grafana
 from tests.servers.polling import eventually
 
 JSON = {"Content-Type": "application/json"}
-PLAIN = {"type": "prometheus", "url": "http://prometheus:9090"}
+PLAIN: Json = {"type": "prometheus", "url": "http://prometheus:9090", **UNCHECKED}
 CHANGED = {**PLAIN, "url": "http://elsewhere:9090"}
 
 ALL = [f"source-{number:02}" for number in range(50)]
