@@ -18,6 +18,7 @@ A, B = InstanceKey("monitoring", "a"), InstanceKey("monitoring", "b")
 def test_whatever_changes_is_told_and_what_stays_is_not() -> None:
     told: list[InstanceKey] = []
     fleet, connection = Fleet(told.append), a_connection()
+    fleet.expect([])
     fleet.put(Member(A, connection=connection))
     fleet.put(Member(A, connection=connection))
     assert told == [A]
