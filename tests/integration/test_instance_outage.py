@@ -17,6 +17,8 @@ from tests.servers.polling import eventually
 __all__ = ["shared_sandbox", "standing_sandbox"]
 
 JSON = {"Content-Type": "application/json"}
+# SQLite answers 500 now and then to two writes at a time, which would be counted.
+ONE_AT_A_TIME = {"maxConcurrentRequests": 1}
 LOCKED = b'{"message": "sqlstore.max-retries-reached"}'
 
 
@@ -34,7 +36,7 @@ def wait_for_looks_in_vain(sandbox: Sandbox, least: float) -> None:
 def test_of_a_hundred_resources_only_those_that_wait_are_written_and_twice_each(
     shared: Sandbox,
 ) -> None:
-    place = PopulatedInstance(shared, "hundred")
+    place = PopulatedInstance(shared, "hundred", **ONE_AT_A_TIME)
     names = numbered("hundred", 100)
     waiting, asked = names[:10], names[10:20]
     place.apply(names)
@@ -70,7 +72,7 @@ def test_of_a_hundred_resources_only_those_that_wait_are_written_and_twice_each(
 def test_looks_that_are_overdue_make_ready_unknown_once_however_long_it_lasts(
     shared: Sandbox,
 ) -> None:
-    place = PopulatedInstance(shared, "overdue")
+    place = PopulatedInstance(shared, "overdue", **ONE_AT_A_TIME)
     names = numbered("overdue", 20)
     place.apply(names, resyncInterval="2s")
     place.wait_ready(names)
@@ -84,8 +86,8 @@ def test_looks_that_are_overdue_make_ready_unknown_once_however_long_it_lasts(
     assert place.target.writes() == ["POST /api/datasources"] * len(names)
 
 
-def test_those_that_waited_come_back_once_each_and_few_at_a_time(shared: Sandbox) -> None:
-    place = PopulatedInstance(shared, "comeback", maxConcurrentRequests=3)
+def test_those_that_waited_come_back_once_each_and_not_all_at_a_time(shared: Sandbox) -> None:
+    place = PopulatedInstance(shared, "comeback", **ONE_AT_A_TIME)
     names = numbered("comeback", 60)
     place.apply(["canary"])
     place.wait_ready(["canary"])
@@ -99,7 +101,7 @@ def test_those_that_waited_come_back_once_each_and_few_at_a_time(shared: Sandbox
     sent = place.target.requests(mark)
     others = [r for r in sent if not r.path.endswith("_canary")]
     assert [(r.method, r.status) for r in others] == [("POST", 200)] * len(names)
-    assert most_in_flight(others) <= 3
+    assert most_in_flight(others) == 1
 
 
 def test_another_kind_of_trouble_is_told_by_the_instance(shared: Sandbox) -> None:

@@ -51,7 +51,7 @@ def test_beside_a_dead_and_a_hanging_instance_the_healthy_one_does_all_its_work(
     up = [place.metric("gdso_instance_up") for place in (healthy, dead, hanging)]
     assert up == [1, 0, 1]
     assert healthy.metric("gdso_grafana_requests_total", code="none") == 0
-    assert healthy.metric("gdso_grafana_requests_total", method="POST") == len(fine)
+    assert healthy.metric("gdso_grafana_requests_total", method="POST", code="200") == len(fine)
     assert hanging.metric("gdso_grafana_requests_total", method="POST") == 0
     assert dead.metric("gdso_grafana_requests_total", code="none") > 0
 

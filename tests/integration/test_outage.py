@@ -129,8 +129,10 @@ def test_an_outage_is_told_where_something_waits_and_costs_a_request_a_second_at
     assert urls == {**dict.fromkeys(PENDING, CHANGED["url"]), **dict.fromkeys(REST, PLAIN["url"])}
     writes = {name: len(sandbox.writes_to(name, kube)) for name in ALL}
     assert [name for name in REST if writes[name] > 0] == []
-    # The reason and Synced; a hanging server that is gone in the end is another reason in between.
-    assert [name for name in PENDING if writes[name] > outage.status_writes] == []
+    # The reason and Synced; a hanging server that is gone in the end is another reason in between,
+    # and so is a 500 of Grafana itself: two writes at a time are more than SQLite always takes.
+    surplus = [max(0, writes[name] - outage.status_writes) for name in PENDING]
+    assert sum(surplus) <= sum(request.status == 500 for request in sandbox.proxy.requests)
 
 
 def test_a_look_that_is_overdue_by_a_resync_makes_ready_unknown_until_grafana_is_back(
