@@ -1,6 +1,8 @@
 """kopf registration: kopf is informer and process frame, and writes nothing of its own."""
 
 import asyncio
+import logging
+import os
 import random
 from collections.abc import Iterator
 from typing import Any, cast
@@ -11,8 +13,14 @@ from .api.names import DATA_SOURCE, GROUP, INSTANCE, VERSION
 from .kube.connection import Configuration
 from .runtime import Runtime
 
+_LOG = logging.getLogger(__name__)
+
 UNUSED_FINALIZER = f"{GROUP}/kopf-unused"
 """kopf strips the finalizer of this name from whatever it watches: it must be nobody's."""
+
+
+KOPF_END_SECONDS = 8.0
+"""Longer than kopf gives its tasks, once ours have ended (5 s)."""
 
 
 class NoMemory(kopf.DiffBaseStorage):
@@ -79,6 +87,7 @@ def register(
 
     async def end() -> None:
         await runtime.stop()
+        asyncio.get_running_loop().call_later(KOPF_END_SECONDS, _leave)
         # kopf waits 5 s for its own waiter for this flag, which nothing else ends.
         stop_flag.set()
 
@@ -99,6 +108,17 @@ def register(
     async def observe(event: kopf.RawEvent, **_: Any) -> None:
         raw = cast("dict[str, Any]", event["object"])
         runtime.observe(raw, deleted=event["type"] == "DELETED")
+
+
+def _leave() -> None:
+    """End the process, of which nothing of ours is left.
+
+    Where one watch fails, kopf closes the connections, and another watch may wait for a login that
+    nobody makes any more: for ever (kopf 1.45.2).
+    """
+    _LOG.error("Ended without kopf, which still waits for a watch")
+    logging.shutdown()
+    os._exit(1)
 
 
 async def connect(configuration: Configuration) -> kopf.ConnectionInfo:
