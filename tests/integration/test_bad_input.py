@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sandbox import Json, RefusedError, Sandbox, ready_of
-from tests.integration.specs import LOKI, secret_key
+from tests.integration.specs import LOKI, UNCHECKED, secret_key
 from tests.integration.standing import shared_sandbox as shared_sandbox
 from tests.integration.standing import standing_sandbox as standing_sandbox
 from tests.kstatus import find_condition
@@ -19,7 +19,7 @@ MAX_INTEGER = 2**63 - 1
 @pytest.fixture
 def untouched_neighbor(shared: Sandbox) -> Iterator[None]:
     """A resource that is fine before, and to which nothing happens."""
-    shared.apply("neighbor", LOKI)
+    shared.apply("neighbor", {**LOKI, **UNCHECKED})
     before, mark = shared.wait_ready("neighbor"), shared.audit.mark()
     yield
     assert shared.get("neighbor") == before

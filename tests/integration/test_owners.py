@@ -196,11 +196,15 @@ def test_what_another_operator_owns_is_left_alone_until_that_one_lets_go(
     theirs = one.held(uid)
 
     mark = two.target.proxy.mark()
-    for name in ("waits", "leaves"):
-        two.apply(name, {**LOKI, **IF_UNOWNED, "uid": uid, "url": "http://two:1"})
-        told = ready_of(two.wait_for_reason(name, "OwnershipConflict"))
-        owner = f"{one.namespace}/{uid} of another operator (owner id owner-{one.namespace})"
-        assert f'"{uid}" is owned by {owner}' in told["message"]
+    spec = {**LOKI, **IF_UNOWNED, "uid": uid, "url": "http://two:1"}
+    two.apply("waits", spec)
+    told = ready_of(two.wait_for_reason("waits", "OwnershipConflict"))
+    owner = f"{one.namespace}/{uid} of another operator (owner id owner-{one.namespace})"
+    assert f'"{uid}" is owned by {owner}' in told["message"]
+    # Of those who wait, the older one is told of; within one second the name decides.
+    two.apply("leaves", spec)
+    told = ready_of(two.wait_for_reason("leaves", "OwnershipConflict"))
+    assert f'"{uid}"' in told["message"]
     two.delete("leaves")
     two.wait_gone("leaves")
     assert one.held(uid) == theirs
